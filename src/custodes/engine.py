@@ -1,0 +1,42 @@
+"""The contract of a query engine. Rule text and templates are written once, in the dialect that `custodes.rule` checks.
+
+Guarantees: `fetch` and `rows` return what the statement says, ordered if it ends in ORDER BY by a unique key; times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Engine(Protocol):
+    """A connection to an engine, owned by one thread. Raises `EngineUnavailable` with the engine's words for any failure."""
+
+    @property
+    def name(self) -> str:
+        """`duckdb`."""
+
+    @property
+    def version(self) -> str:
+        """The engine's own version."""
+
+    def parquet(self, name: str, files: Sequence[str], schema: pa.Schema) -> None:
+        """Make view `name` over Parquet `files`; without files an empty view of `schema`. Replaces an older view."""
+
+    def table(self, name: str, data: pa.Table) -> None:
+        """Copy `data` into table `name`, replacing it."""
+
+    def run(self, sql: str) -> None:
+        """Run one statement that returns nothing (CREATE TABLE … AS, CREATE VIEW, DROP)."""
+
+    def fetch(self, sql: str) -> pa.Table:
+        """Run one SELECT and return its rows as Arrow."""
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """Run one SELECT and return its rows as Python values (times are naive UTC)."""
+
+    def close(self) -> None:
+        """Give the memory back."""

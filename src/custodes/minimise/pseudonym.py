@@ -1,0 +1,45 @@
+"""Keyed pseudonyms: the same id gives the same word within a home, and nobody without the key can test a guess.
+
+A pseudonym is a letter for its kind, a dash, and 16 base32 characters (80 bits of keyed BLAKE2b): short enough to print and to
+stay inline in columns. Kinds: `a` actor · `s` subject · `p` person (HR) · `k` key of a reason (ticket, case, grant, …) · `o` object
+(session, device, derived copy) · `v` selector value.
+"""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from hashlib import blake2b
+from typing import Final
+
+KINDS: Final = {"actor": "a", "subject": "s", "person": "p", "ref": "k", "object": "o", "value": "v"}
+_CACHE_LIMIT: Final = 1_000_000
+
+
+class Pseudonyms:
+    """Pseudonyms of one home. `key`: 32 random bytes from the home's `keys/`."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise ValueError("the pseudonym key must have 32 bytes")
+        self._key = key
+        self._known: dict[tuple[str, str], str] = {}
+        self._fresh: list[tuple[str, str]] = []
+
+    def of(self, kind: str, value: str) -> str:
+        """Return the pseudonym of `value`, an id of `kind` (a key of `KINDS`)."""
+        known = self._known.get((kind, value))
+        if known is not None:
+            return known
+        letter = KINDS[kind]
+        digest = blake2b(value.encode("utf-8", "surrogatepass"), key=self._key, digest_size=10, person=kind.encode()).digest()
+        made = f"{letter}-{b32encode(digest).decode('ascii').lower()}"
+        if len(self._known) >= _CACHE_LIMIT:
+            self._known.clear()
+        self._known[(kind, value)] = made
+        self._fresh.append((made, value))
+        return made
+
+    def take_fresh(self) -> list[tuple[str, str]]:
+        """Hand over (pseudonym, original id) pairs computed since the last call, for the sealed name table; may repeat pairs."""
+        fresh, self._fresh = self._fresh, []
+        return fresh

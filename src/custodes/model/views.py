@@ -1,0 +1,122 @@
+"""The views that explanation templates and rules may read, and nothing else: names, columns, types, meaning.
+
+`access` is the ledger index of the access (BIGINT), the join key everywhere; `access_id` its public name. All ids are pseudonyms.
+Times are TIMESTAMP in UTC; flags are INTEGER 0/1 unless BOOLEAN is said. The runner builds each as a table or view in the engine;
+a test compares this page with what the engine holds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VIEWS: Final[dict[str, dict[str, str]]] = {
+    # one row per recorded access
+    "accesses": {
+        "access": "BIGINT",
+        "access_id": "VARCHAR",
+        "time": "TIMESTAMP",
+        "observed": "TIMESTAMP",  # when we recorded it
+        "actor": "VARCHAR",  # identity in the log
+        "human": "VARCHAR",  # on_behalf_of where known, else actor
+        "actor_kind": "VARCHAR",
+        "action": "VARCHAR",
+        "system": "VARCHAR",
+        "fieldset": "VARCHAR",  # join key of `fieldsets`
+        "subject_scope": "VARCHAR",
+        "subject_count": "BIGINT",  # resolved subjects
+        "subject_max": "BIGINT",  # honest upper bound, null = unbounded
+        "rows": "BIGINT",
+        "purpose": "VARCHAR",  # a word of the vocabulary, or `(free text)`, or null
+        "reason": "VARCHAR",  # pseudonym of the claimed reason's id, or null
+        "client_country": "VARCHAR",
+        "session": "VARCHAR",
+        "device": "VARCHAR",
+        "deliberate": "BOOLEAN",
+        "break_glass": "BOOLEAN",
+        "derived": "VARCHAR",
+        "derived_from": "VARCHAR",
+        "outcome": "VARCHAR",
+        "template": "VARCHAR",
+    },
+    # distinct sets of (system, resource, field) that accesses touched; small. category null = not in the data map
+    "fieldsets": {
+        "fieldset": "VARCHAR",
+        "system": "VARCHAR",
+        "resource": "VARCHAR",
+        "field": "VARCHAR",
+        "category": "VARCHAR",
+        "role": "VARCHAR",
+    },
+    # one row per (access, selector kind)
+    "selectors": {"access": "BIGINT", "kind": "VARCHAR", "ref": "VARCHAR", "width": "BIGINT"},
+    # what asks for a reason: one row per (access, subject); subject null where nobody was resolved. Without denied accesses,
+    # logins and accesses to nothing personal. Subjects inside an opened copy come from the export that wrote it (via = derived).
+    "looks": {
+        "access": "BIGINT",
+        "subject": "VARCHAR",
+        "via": "VARCHAR",  # direct · derived
+        "certainty": "VARCHAR",
+        "time": "TIMESTAMP",
+        "actor": "VARCHAR",
+        "human": "VARCHAR",
+        "actor_kind": "VARCHAR",
+        "action": "VARCHAR",
+        "system": "VARCHAR",
+        "fieldset": "VARCHAR",
+        "subject_scope": "VARCHAR",
+        "purpose": "VARCHAR",
+        "reason": "VARCHAR",
+        "deliberate": "BOOLEAN",
+        "break_glass": "BOOLEAN",
+        "derived": "VARCHAR",
+        "derived_from": "VARCHAR",
+        "public_only": "INTEGER",  # 1 if every field is of category public
+        "unit": "VARCHAR",  # of `human`, as of the access
+        "country": "VARCHAR",
+        "entity": "VARCHAR",
+        "manager": "VARCHAR",
+    },
+    # verdict `explains`: template code, strength 2..4, the row that carries it
+    "explanations": {
+        "access": "BIGINT",
+        "subject": "VARCHAR",
+        "template": "VARCHAR",
+        "strength": "INTEGER",
+        "evidence_table": "VARCHAR",
+        "evidence_key": "VARCHAR",
+    },
+    # verdict `flags`: a claimed reason is broken, or a relation raises a question
+    "flags": {
+        "access": "BIGINT",
+        "subject": "VARCHAR",
+        "template": "VARCHAR",
+        "code": "VARCHAR",
+        "evidence_table": "VARCHAR",
+        "evidence_key": "VARCHAR",
+    },
+    # looks that nothing explains (same columns as `looks`), and what each tried template lacked
+    "residue": {},
+    "lacks": {
+        "access": "BIGINT",
+        "subject": "VARCHAR",
+        "token": "VARCHAR",
+        "evidence_table": "VARCHAR",
+        "evidence_key": "VARCHAR",
+    },
+    # duties of subjects that were in fact accessed, never the registry: met 0/1
+    "obligations": {"access": "BIGINT", "subject": "VARCHAR", "duty": "VARCHAR", "met": "INTEGER"},
+    # policy in force, flattened
+    "policy_regions": {
+        "region": "VARCHAR",
+        "kind": "VARCHAR",
+        "value": "VARCHAR",
+    },  # kind: country · entity · support_only · set_scope_only
+    "policy_purposes": {"purpose": "VARCHAR", "category": "VARCHAR"},  # `*` = every category
+    "policy_never": {"purpose": "VARCHAR"},
+    "policy_settings": {"ticket_grace_hours": "BIGINT", "late_record_minutes": "BIGINT"},  # one row
+    # each unit that occurs in staff or assignments, with each of its path prefixes and what policy says of the prefix
+    "units": {"unit": "VARCHAR", "prefix": "VARCHAR", "no_subject_duty": "INTEGER", "outside_approver": "INTEGER"},
+}
+VIEWS["residue"] = dict(VIEWS["looks"])
+"""Besides these every context table of `custodes.model.tables` is a view of its own name with its columns, `row_key` and `recorded`;
+a table that was never loaded is an empty view."""
