@@ -118,5 +118,5 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     "units": {"unit": "VARCHAR", "prefix": "VARCHAR", "no_subject_duty": "INTEGER", "outside_approver": "INTEGER"},
 }
 VIEWS["residue"] = dict(VIEWS["looks"])
-"""Besides these every context table of `custodes.model.tables` is a view of its own name with its columns, `row_key` and `recorded`;
-a table that was never loaded is an empty view."""
+"""Besides these every context table of `custodes.model.tables` is a view of its own name with its columns, `row_key` and
+`recorded`; a table that was never loaded is an empty view."""

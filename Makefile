@@ -1,0 +1,62 @@
+# Commands of this repository. `make demo` and `make test` set up everything they need by themselves.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+BASE := .venv/base.stamp
+DEV := .venv/dev.stamp
+HOME_DIR ?= demo
+
+.DEFAULT_GOAL := list
+.PHONY: list demo test dev lint fix docs bench gates check clean release-check
+
+list:           ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+$(BASE): requirements/base.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "custodes needs Python 3.11 or newer; set PYTHON=python3.x"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module is missing; on Debian: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(BASE) requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+demo: $(BASE)   ## a simulated company, the whole street, a report (first use: start here)
+	@rm -rf "$(HOME_DIR)"
+	$(BIN)/custodes demo --home "$(HOME_DIR)"
+
+test: $(DEV)    ## the tests of the gate
+	$(BIN)/pytest -q -n auto -m "not slow"
+
+dev: $(DEV)     ## environment with all development tools
+
+lint: $(DEV)    ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(DEV)     ## format and repair what can be repaired
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(DEV)    ## generate the reference pages
+	$(BIN)/custodes rules docs
+	$(BIN)/python docs/generate.py
+
+bench: $(DEV)   ## short benchmarks: ratios against a named baseline in the same run, as JSON
+	$(BIN)/python bench/run.py
+
+gates: $(DEV)   ## many seeds, kills and sizes (long)
+	$(BIN)/pytest -q -n auto -m slow --timeout 3600
+
+check: lint test ## everything the gate runs
+
+release-check: $(DEV) ## build the wheel, install it alone, run the demo from it
+	bash requirements/release_check.sh
+
+clean:          ## remove the environment and what was built
+	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

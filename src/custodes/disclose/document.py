@@ -1,0 +1,132 @@
+"""Machine forms of a run: `custodes.watch/1` as one JSON document, and the same facts one per line.
+
+Pseudonyms only, unless a `reveal` mapping is handed in, which is allowed for simulated homes alone (the caller checks).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from custodes.model.finding import Campaign, Evidence, Finding
+from custodes.model.run import WatchRun
+
+Reveal = Callable[[str], str]
+Value = object
+
+
+def document(run: WatchRun, reveal: Reveal) -> dict[str, Value]:
+    """Return the run as `custodes.watch/1`: campaigns in order of rank up to the budget, and the findings of these."""
+    return {
+        "schema": "custodes.watch/1",
+        "simulated": run.simulated,
+        "window": {"from": _time(run.since), "to": _time(run.until)},
+        "budget": run.budget,
+        "campaigns": [campaign_of(campaign, reveal) for campaign in run.campaigns],
+        "findings": [finding_of(finding, campaign, reveal) for finding, campaign in _shown(run)],
+        "cut": [{"rule": rule, "campaigns": count} for rule, count in run.cut.items()],
+        "audit": [reveal(access) for access in run.audit],
+        "not_checked": [{"what": item.what, "why": item.why} for item in (*run.failed_rules, *run.not_checked)],
+        "coverage": {
+            "accesses": run.accesses,
+            "looks": run.looks,
+            "residue": run.residue,
+            "explained": dict(run.explained),
+            "sources": [
+                {
+                    "source": source.source,
+                    "accesses": source.accesses,
+                    "resolved": source.resolved,
+                    "cannot_see": list(source.cannot_see),
+                    "notes": list(source.notes),
+                }
+                for source in run.coverage
+            ],
+        },
+        "rejected": dict(run.rejected),
+        "checkpoint": None
+        if run.checkpoint is None
+        else {"origin": run.checkpoint.origin, "size": run.checkpoint.size, "root": run.checkpoint.root},
+    }
+
+
+def as_json(run: WatchRun, reveal: Reveal = str) -> str:
+    """Return the document as text, indented for people who look at it."""
+    return json.dumps(document(run, reveal), ensure_ascii=False, indent=1)
+
+
+def as_lines(run: WatchRun, reveal: Reveal = str) -> Iterator[str]:
+    """Yield the same campaigns, then their findings, one JSON object a line."""
+    for campaign in run.campaigns:
+        yield json.dumps(campaign_of(campaign, reveal), ensure_ascii=False)
+    for finding, campaign in _shown(run):
+        yield json.dumps(finding_of(finding, campaign, reveal), ensure_ascii=False)
+
+
+def campaign_of(campaign: Campaign, reveal: Reveal = str) -> dict[str, Value]:
+    """Return one campaign as `custodes.campaign/1`."""
+    return {
+        "schema": "custodes.campaign/1",
+        "campaign": campaign.campaign,
+        "rank": campaign.rank,
+        "level": campaign.level,
+        "score": campaign.score,
+        "sentence": campaign.sentence,
+        "codes": list(campaign.codes),
+        "missing": list(campaign.missing),
+        "evidence": _evidence(campaign.evidence, reveal),
+        "findings": list(campaign.findings),
+        "accesses": [reveal(access) for access in campaign.accesses],
+        "actors": [reveal(actor) for actor in campaign.actors],
+        "subjects": [reveal(subject) for subject in campaign.subjects],
+        "linked_subjects": [reveal(subject) for subject in campaign.linked_subjects],
+        "derived": [reveal(copy) for copy in campaign.derived],
+        "units": list(campaign.units),
+        "countries": list(campaign.countries),
+        "first": _time(campaign.first),
+        "last": _time(campaign.last),
+        "fields": list(campaign.fields),
+        "route": campaign.route,
+    }
+
+
+def finding_of(finding: Finding, campaign: str, reveal: Reveal = str) -> dict[str, Value]:
+    """Return one finding as `custodes.finding/1`."""
+    return {
+        "schema": "custodes.finding/1",
+        "finding": finding.finding,
+        "rule": finding.rule,
+        "title": finding.title,
+        "time": _time(finding.last),
+        "actors": [reveal(actor) for actor in finding.actors],
+        "subjects": [reveal(subject) for subject in finding.subjects],
+        "linked_subjects": [reveal(subject) for subject in finding.linked_subjects],
+        "accesses": [reveal(access) for access in finding.accesses],
+        "window": {"from": _time(finding.first), "to": _time(finding.last)},
+        "level": finding.level,
+        "score": finding.score,
+        "sentence": finding.sentence,
+        "codes": list(finding.codes),
+        "explained_by": list(finding.explained_by),
+        "missing": list(finding.missing),
+        "evidence": _evidence(finding.evidence, reveal),
+        "questions": list(finding.questions),
+        "innocent": list(finding.innocent),
+        "ledger": list(finding.leaves),
+        "campaign": campaign,
+    }
+
+
+def _shown(run: WatchRun) -> Iterator[tuple[Finding, str]]:
+    for campaign in run.campaigns:
+        for name in campaign.findings:
+            yield run.findings[name], campaign.campaign
+
+
+def _evidence(rows: tuple[Evidence, ...], reveal: Reveal) -> list[dict[str, str]]:
+    return [{"table": row.table, "key": reveal(row.key)} for row in rows]
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ").replace(".000000Z", "Z")

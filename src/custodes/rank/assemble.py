@@ -1,0 +1,155 @@
+"""From groups of findings to ranked campaigns: facts are put together, weighed and said in one sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from custodes.model.finding import Campaign, Evidence, Finding
+from custodes.model.words import LEVELS
+from custodes.rank.campaigns import STRONG, broken_reasons, group
+from custodes.rank.order import harm, order_key, strength
+from custodes.rank.sentence import campaign_sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an actor works, as of the last look: unit path and country, empty if unknown."""
+
+    unit: str = ""
+    country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What ranking needs to know beside the findings, by access (ledger index) and actor."""
+
+    fieldset: Mapping[int, str]
+    fields: Mapping[str, tuple[str, ...]]
+    categories: Mapping[str, tuple[str, ...]]
+    places: Mapping[str, Place]
+    scores: Mapping[int, int]
+    outside_units: tuple[str, ...]
+    codes_first: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Campaigns in order of rank, their findings with scores, and the leading rule of each."""
+
+    campaigns: tuple[Campaign, ...]
+    findings: Mapping[str, Finding]
+    leads: Mapping[str, str]
+
+
+def rank(findings: Iterable[Finding], facts: Facts) -> Ranked:
+    """Group, weigh and order. The same findings give the same campaigns, in whatever order they come."""
+    weighed = []
+    scored: dict[str, Finding] = {}
+    leads: dict[str, str] = {}
+    for members in group(findings):
+        told = [replace(finding, score=_score(finding, facts)) for finding in members]
+        campaign = _campaign(told, facts)
+        categories = _of_accesses(told, facts, facts.categories)
+        weight = campaign.score * harm(told, categories)
+        weighed.append((order_key(campaign.level, strength(told), weight, campaign.campaign), campaign))
+        leads[campaign.campaign] = _lead(told).rule
+        scored.update((finding.finding, finding) for finding in told)
+    weighed.sort(key=lambda pair: pair[0])
+    ranked = tuple(replace(campaign, rank=position) for position, (_, campaign) in enumerate(weighed, 1))
+    return Ranked(ranked, scored, leads)
+
+
+def route(units: Sequence[str], outside: Sequence[str]) -> str:
+    """Return the unit that should read a campaign: an outside approver unit in nobody's line of those concerned."""
+    for unit in outside:
+        if not any(_within(own, unit) or _within(unit, own) for own in units):
+            return unit
+    return "an outside overseer: every outside unit of the policy is itself concerned" if outside else "an outside overseer"
+
+
+def _within(unit: str, prefix: str) -> bool:
+    return unit == prefix or unit.startswith(prefix + "/")
+
+
+def _score(finding: Finding, facts: Facts) -> int:
+    return max((facts.scores.get(leaf, 0) for leaf in finding.leaves), default=0)
+
+
+def _lead(members: Sequence[Finding]) -> Finding:
+    return min(members, key=lambda finding: (-LEVELS.index(finding.level), -finding.score, finding.rule, finding.finding))
+
+
+def _of_accesses(members: Sequence[Finding], facts: Facts, words: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    sets = {facts.fieldset[leaf] for finding in members for leaf in finding.leaves if leaf in facts.fieldset}
+    return tuple(sorted({word for fieldset in sets for word in words.get(fieldset, ())}))
+
+
+def _codes(members: Sequence[Finding], facts: Facts) -> tuple[str, ...]:
+    """Most telling first: the own codes of the leading rules, then by how many findings carry them."""
+    seen = Counter(code for finding in members for code in finding.codes)
+    best = dict.fromkeys(seen, 0)
+    for finding in members:
+        for code in finding.codes:
+            best[code] = max(best[code], LEVELS.index(finding.level))
+    return tuple(sorted(seen, key=lambda code: (-best[code], facts.codes_first.get(code, 99), -seen[code], code)))
+
+
+def _most_common(items: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    counted = Counter((row.table, row.key) for row in items)
+    return tuple(Evidence(*row) for row in sorted(counted, key=lambda row: (-counted[row], row)))
+
+
+def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
+    strong = [finding for finding in members if LEVELS.index(finding.level) >= STRONG] or list(members)
+    actors = tuple(sorted({actor for finding in members for actor in finding.actors}))
+    linked = {subject for finding in members for subject in finding.linked_subjects}
+    direct = {subject for finding in strong if not finding.linked_subjects for subject in finding.subjects} - linked
+    everyone = {subject for finding in members for subject in finding.subjects}
+    subjects = tuple(sorted((everyone | direct) - linked))
+    accesses = tuple(sorted({access for finding in members for access in finding.accesses}))
+    places = [facts.places.get(actor, Place()) for actor in actors]
+    units = tuple(sorted({place.unit for place in places if place.unit}))
+    countries = tuple(sorted({place.country for place in places if place.country}))
+    codes = _codes(members, facts)
+    broken = Counter(key for finding in members for key in broken_reasons(finding))
+    reasons = [tuple(key.split(":", 1)) for key, _ in sorted(broken.items(), key=lambda pair: (-pair[1], pair[0]))]
+    first, last = min(f.first for f in members), max(f.last for f in members)
+    sentence = campaign_sentence(
+        actors=actors,
+        subjects=len(subjects),
+        linked=len(linked),
+        accesses=len(accesses),
+        units=units,
+        countries=countries,
+        categories=_of_accesses(members, facts, facts.categories),
+        codes=codes,
+        reasons=[(table, key) for table, key in reasons],
+        first=first,
+        last=last,
+    )
+    missing = Counter(token for finding in members for token in finding.missing)
+    return Campaign(
+        campaign="c-" + sha256(members[0].finding.encode()).hexdigest()[:12],
+        rank=0,
+        level=_lead(members).level,
+        score=max(finding.score for finding in members),
+        sentence=sentence,
+        codes=codes,
+        missing=tuple(sorted(missing, key=lambda token: (-missing[token], token))),
+        evidence=_most_common(row for finding in members for row in finding.evidence),
+        findings=tuple(finding.finding for finding in members),
+        accesses=accesses,
+        actors=actors,
+        subjects=subjects,
+        linked_subjects=tuple(sorted(linked)),
+        derived=tuple(sorted({copy for finding in members for copy in finding.derived})),
+        units=units,
+        countries=countries,
+        first=first,
+        last=last,
+        fields=_of_accesses(members, facts, facts.fields),
+        route=route(units, facts.outside_units),
+    )

@@ -1,0 +1,112 @@
+"""One sentence per campaign that a tired person understands: who, what, whose, how often, when, and which reason was missing.
+
+It speaks of accesses, never of guilt. Units and countries are places of work; persons are pseudonyms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+CLAUSES: Final[Mapping[str, str]] = {
+    "V2": "{reason} does not name {them}",
+    "V3": "{reason} was made by the reader",
+    "V4": "{reason} was closed, recorded too late or used for others",
+    "V14": "{reason} was approved from inside the requester's own line",
+    "V16": "the legal process cited does not cover the look",
+    "V1": "no reason is recorded",
+    "V5": "a duty of protection was not met",
+    "V10": "it began after a press event about the subject",
+    "V7": "one statement joined places of staff with addresses of subjects",
+    "V8": "the reader's place of work may not read this region",
+    "V17": "a copy was exported and opened by somebody without a reason",
+    "V11": "a personal relation to the subject is on file",
+    "V25": "the same subject was opened in three systems within minutes",
+    "V9": "several actors share the same few subjects",
+    "V19": "those who oversee were themselves the readers",
+}
+"""Code → clause, in the order in which they are told. A campaign names at most `_TOLD` of them."""
+
+_TOLD: Final = 5
+_CITED: Final = {"cases": "case", "tickets": "ticket", "grants": "grant", "legal": "legal process", "jobs": "job"}
+
+
+def campaign_sentence(
+    *,
+    actors: Sequence[str],
+    subjects: int,
+    linked: int,
+    accesses: int,
+    units: Sequence[str],
+    countries: Sequence[str],
+    categories: Sequence[str],
+    codes: Sequence[str],
+    reasons: Sequence[tuple[str, str]],
+    first: datetime,
+    last: datetime,
+) -> str:
+    """Return the sentence. `reasons`: (table, key) of the reasons that turned out broken, most cited first."""
+    told = [clause for clause in _clauses(codes, reasons, subjects + linked) if clause]
+    head = (
+        f"{_who(actors, units, countries)} looked at {_what(categories)} of {_whose(subjects, linked)}"
+        f" {_times(accesses)} {_when(first, last)}"
+    )
+    return head + (": " + "; ".join(told) if told else "") + "."
+
+
+def listed(words: Sequence[str], most: int = 4) -> str:
+    """Return "a, b and c", cut after `most` with the number of those left out."""
+    if len(words) > most:
+        return ", ".join(words[:most]) + f" and {len(words) - most} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def common_unit(units: Sequence[str]) -> str:
+    """Return the longest common path of the units, or the units listed where they share none."""
+    paths = [unit.split("/") for unit in units]
+    shared: list[str] = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return "/".join(shared) or listed(sorted({path[0] for path in paths}), 3)
+
+
+def _who(actors: Sequence[str], units: Sequence[str], countries: Sequence[str]) -> str:
+    place = common_unit(units) if units else "an unknown unit"
+    where = f"{place}, {', '.join(countries)}" if countries else place
+    return f"{actors[0]} ({where})" if len(actors) == 1 else f"{len(actors)} actors ({where})"
+
+
+def _what(categories: Sequence[str]) -> str:
+    words = [category.replace("_", " ") for category in categories if category != "public"]
+    return f"{listed(words)} data" if words else "data"
+
+
+def _whose(subjects: int, linked: int) -> str:
+    if not subjects and not linked:
+        return "persons the log does not name"
+    direct = "1 subject" if subjects == 1 else f"{subjects} subjects"
+    return f"{direct} and of {linked} linked to them" if linked else direct
+
+
+def _times(accesses: int) -> str:
+    return "once" if accesses == 1 else f"{accesses} times"
+
+
+def _when(first: datetime, last: datetime) -> str:
+    start, end = f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"
+    return f"on {start}" if start == end else f"between {start} and {end}"
+
+
+def _clauses(codes: Sequence[str], reasons: Sequence[tuple[str, str]], people: int) -> list[str]:
+    reason = "the reason given"
+    if reasons:
+        table, key = reasons[0]
+        reason = f"the {_CITED.get(table, 'reason')} cited ({key})"
+    them = "this subject" if people == 1 else "these subjects"
+    have = set(codes)
+    if have & {"V2", "V3", "V4", "V14", "V16"}:
+        have.discard("V1")
+    return [text.format(reason=reason, them=them) for code, text in CLAUSES.items() if code in have][:_TOLD]
