@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from custodes.model.datamap import DataMap
-from custodes.model.draft import Parsed, Raw
+from custodes.model.draft import Note, Parsed, Raw
 
 
 class Position(NamedTuple):
     """Where reading goes on.
 
-    `offset`: bytes (of the uncompressed content for gzip); `line`: lines before it; `inode` and `digest` (hex, of the last record
+    `offset`: bytes (of the uncompressed content for gzip); `line`: lines before it; `inode` and `digest` (hex SHA-256 of the last 4 KiB
     before it) notice rotation and replacement. A position is kept sealed, for a digest of a record can be guessed.
     """
 
@@ -28,11 +28,14 @@ class Position(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Raw records and the position after the last of them. `blank`: empty lines passed over."""
+    """Raw records and the position after the last of them. `blank`: empty lines passed over; `notes`: what reading itself noticed
+    (a torn gzip file, a truncation), to be reported like the notes of a parser.
+    """
 
     raws: list[Raw]
     position: Position
     blank: int = 0
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,18 @@ from typing import NamedTuple
 
 
 class Raw(NamedTuple):
-    """One raw record. `data`: its exact bytes without the final newline. `line`: 1-based line of its first byte in `file`."""
+    """One raw record. `data`: its exact bytes without the final newline. `line`: 1-based line of its first byte in `file`.
+
+    `cut`: 0, or the true length in bytes of a record that was too long to be kept whole; `data` is then `lines.cut_record`, and a
+    parser rejects it.
+    """
 
     data: bytes
     file: str
     line: int
     seq_of: str | None = None
     seq: int | None = None
+    cut: int = 0
 
 
 class FieldUse(NamedTuple):
