@@ -1,0 +1,1 @@
+"""Query engines, one file each, behind the contract of `custodes.engine`; the only room that imports a database driver."""
