@@ -60,8 +60,8 @@ def as_lines(run: WatchRun, reveal: Reveal = str) -> Iterator[str]:
     """Yield the same campaigns, then their findings, one JSON object a line."""
     for campaign in run.campaigns:
         yield json.dumps(campaign_of(campaign, reveal), ensure_ascii=False)
-    for finding, campaign in _shown(run):
-        yield json.dumps(finding_of(finding, campaign, reveal), ensure_ascii=False)
+    for finding, shown_in in _shown(run):
+        yield json.dumps(finding_of(finding, shown_in, reveal), ensure_ascii=False)
 
 
 def campaign_of(campaign: Campaign, reveal: Reveal = str) -> dict[str, Value]:

@@ -1,0 +1,117 @@
+"""`custodes demo`: a simulated company with a planted campaign, the whole street, and a report, in under two minutes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from custodes.errors import InputError, VerificationError
+
+if TYPE_CHECKING:
+    from custodes.home import Home
+
+_MOST_SHOWN = 5
+
+
+@click.command()
+@click.option("--home", "folder", type=click.Path(path_type=Path), envvar="CUSTODES_HOME", help="Where to make the home [./demo].")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another company, the same kind of campaign.")
+@click.option("--size", type=click.Choice(["tiny", "demo"]), default="demo", show_default=True, help="How large a company.")
+def command(*, folder: Path | None, seed: int, size: str) -> int:
+    """Build a simulated company, run the whole street, print the ranked campaigns, write the report, check the ledger.
+
+    \b
+    custodes demo
+    custodes demo --seed 7 --home /tmp/seven
+    """  # noqa: D301  # click reads \b as "do not rewrap"
+    target = folder or Path("demo")
+    if target.exists() and any(target.iterdir()):
+        raise InputError(f"{target} exists and is not empty", hint="name another folder with --home, or remove this one")
+    with tempfile.TemporaryDirectory(prefix="custodes-demo-") as scratch:
+        exports = Path(scratch) / "exports"
+        _build(exports, seed, size)
+        _record(target, exports)
+    _watch(target)
+    return 0
+
+
+def _build(exports: Path, seed: int, size: str) -> None:
+    from custodes import world
+
+    with _step("1/4 a simulated company with a planted campaign") as say:
+        world.build(["F01"], seed=seed, out=exports, size=size, progress=say)
+
+
+def _record(target: Path, exports: Path) -> None:
+    from custodes.cli.load import load_folder
+    from custodes.home import Home
+
+    with _step("2/4 every access recorded, sealed, minimised") as say, Home.create(target, simulated=True) as home:
+        load_folder(home, exports, say=say)
+        home.checkpoint()
+
+
+def _watch(target: Path) -> None:
+    from custodes.cli.watch import display_of, run_watch, write_report
+    from custodes.disclose.text import as_text
+    from custodes.home import Home
+
+    report = target / "report-simulated.html"
+    with Home.open(target) as home:
+        with _step("3/4 explained, judged, ranked"):
+            run = run_watch(home, since=None, until=None, budget=20)
+            display = display_of(home, run)
+            write_report(run, display, report)
+        with _step("4/4 the ledger, checked from its contents up"):
+            _check(home)
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        lines = list(as_text(run, display, colour=colour, most=_MOST_SHOWN))
+    for line in lines:
+        click.echo(line)
+    click.echo("")
+    click.echo(f"look    the pictures behind these sentences: {report}")
+    if run.campaigns:
+        click.echo(f"ask     why the first look has no reason: custodes explain {run.campaigns[0].accesses[0]} --home {target}")
+    click.echo(f"check   that nothing was rewritten: custodes ledger fsck --home {target}")
+
+
+def _check(home: Home) -> None:
+    from custodes.ledger.fsck import fsck
+
+    report = fsck(home.path / "ledger" / "log", home.vault())
+    if report.problems:
+        raise VerificationError(f"the ledger check found {len(report.problems)} problems; the first: {report.problems[0]}")
+
+
+class _step:  # noqa: N801  # reads as a word in `with _step(…)`
+    """A line on stderr for one step, with the seconds it took; progress within it only on a terminal."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+
+    def __enter__(self) -> Callable[[str], None]:
+        from time import monotonic
+
+        self._began = monotonic()
+        self._live = sys.stderr.isatty()
+        if self._live:
+            click.echo(f"{self._title} …", err=True, nl=False)
+        return self._say
+
+    def _say(self, text: str) -> None:
+        if self._live:
+            click.echo(f"\r\x1b[K{self._title}: {text}", err=True, nl=False)
+
+    def __exit__(self, *raised: object) -> None:
+        from time import monotonic
+
+        if self._live:
+            click.echo("\r\x1b[K", err=True, nl=False)
+        if raised[0] is None:
+            click.echo(f"{self._title} ({monotonic() - self._began:.0f} s)", err=True)

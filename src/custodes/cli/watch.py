@@ -1,0 +1,161 @@
+"""`custodes watch`: the ranked answer to "who looked at whose data without a reason?"."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from custodes import __version__
+from custodes.errors import ConfigError, RuleFailed
+
+if TYPE_CHECKING:
+    from custodes.home import Home
+    from custodes.minimise.display import Display
+    from custodes.model.run import WatchRun
+
+FORMATS = ("text", "json", "ndjson", "sarif")
+
+
+class Moment(click.ParamType):
+    """A day (its first moment in UTC) or an RFC 3339 time with a zone."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the moment in UTC, or fail with what was expected."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time; expected 2026-03-02 or 2026-03-02T10:00:00Z", param, ctx)
+        if len(value) == 10:
+            return moment.replace(tzinfo=UTC)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no zone; write it as {value}Z if it is UTC", param, ctx)
+        return moment.astimezone(UTC)
+
+
+@click.command()
+@click.option("--home", "folder", type=click.Path(path_type=Path), envvar="CUSTODES_HOME", required=True, help="The home.")
+@click.option("--since", type=Moment(), help="Only accesses from this time on (a day, or RFC 3339 with a zone).")
+@click.option("--until", type=Moment(), help="Only accesses before this time.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What goes to stdout.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write the report as one HTML file.")
+@click.option("--budget", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Campaigns a week.")
+@click.option("--reveal-ids", is_flag=True, help="Print company ids; refused unless the home is simulated.")
+@click.option("--exit-zero", is_flag=True, help="End with 0 although campaigns are shown (for pipelines that read the output).")
+def command(
+    *,
+    folder: Path,
+    since: datetime | None,
+    until: datetime | None,
+    form: str,
+    report: Path | None,
+    budget: int,
+    reveal_ids: bool,
+    exit_zero: bool,
+) -> int:
+    """Explain, detect, rank.
+
+    \b
+    custodes watch --home home
+    custodes watch --home home --since 2026-03-01 --report report.html
+    custodes watch --home home --format sarif --exit-zero > findings.sarif
+
+    Ends with 0 if nothing was found, 1 if a campaign is shown, 2 for usage or configuration, 5 if a rule failed or a part
+    is not available.
+    """  # noqa: D301  # click reads \b as "do not rewrap"
+    from custodes.home import Home
+
+    with Home.open(folder) as home:
+        if reveal_ids and not home.simulated:
+            raise ConfigError(
+                "--reveal-ids prints company ids and works in simulated homes only",
+                hint="in a real home names are lifted one by one, by two people, for one case",
+            )
+        run = run_watch(home, since=since, until=until, budget=budget)
+        display = display_of(home, run)
+        _print(run, display, form, revealer(home, run) if reveal_ids else str)
+        if report:
+            write_report(run, display, report)
+    if run.failed_rules:
+        raise RuleFailed(f"{len(run.failed_rules)} rules failed: {', '.join(item.what for item in run.failed_rules)}")
+    return 0 if exit_zero or not run.campaigns else 1
+
+
+def run_watch(home: Home, *, since: datetime | None, until: datetime | None, budget: int) -> WatchRun:
+    """Run the main path over a home, saying each step on stderr where a person watches; keep what was found on the desk."""
+    from custodes import watch
+    from custodes.disclose.document import finding_of
+
+    rooms = home.rooms()
+    try:
+        run = watch.run(rooms, since=since, until=until, budget=budget, say=talk())
+    finally:
+        rooms.engine.close()
+    home.desk().save_findings(
+        [finding_of(run.findings[name], campaign.campaign) for campaign in run.campaigns for name in campaign.findings]
+    )
+    return run
+
+
+def talk() -> Callable[[str], None]:
+    """Return a way to say what is going on: on stderr, and only on a terminal."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: click.echo(f"  {text} …", err=True)
+
+
+def display_of(home: Home, run: WatchRun) -> Display:
+    """Return display names for everything that the run names."""
+    from custodes.minimise.display import Display
+
+    names = {cell.actor for cell in run.cells} | {cell.subject for cell in run.cells} | set(run.actors)
+    for campaign in run.campaigns:
+        names.update(campaign.actors, campaign.subjects, campaign.linked_subjects)
+    return Display(home.display_key, names)
+
+
+def revealer(home: Home, run: WatchRun) -> Callable[[str], str]:
+    """Return the way back from pseudonyms to company ids, for a simulated home."""
+    wanted: set[str] = set(run.audit)
+    for campaign in run.campaigns:
+        wanted.update(campaign.actors, campaign.subjects, campaign.linked_subjects, campaign.accesses, campaign.derived)
+        wanted.update(row.key for row in campaign.evidence)
+    for finding in run.findings.values():
+        wanted.update(row.key for row in finding.evidence)
+    names = home.reveal_simulated(wanted)
+    return lambda word: names.get(word, word)
+
+
+def write_report(run: WatchRun, display: Display, path: Path) -> None:
+    """Write the report in one move, so that a reader never sees half of it."""
+    from custodes.disclose.report import render
+
+    page = render(run, made_at=datetime.now(UTC), version=__version__, display=display)
+    half = path.with_name(path.name + ".part")
+    half.write_text(page, encoding="utf-8")
+    half.replace(path)
+
+
+def _print(run: WatchRun, display: Display, form: str, reveal: Callable[[str], str]) -> None:
+    from custodes.disclose import document, sarif, text
+
+    if form == "json":
+        click.echo(document.as_json(run, reveal))
+    elif form == "ndjson":
+        for line in document.as_lines(run, reveal):
+            click.echo(line)
+    elif form == "sarif":
+        click.echo(sarif.as_sarif(run, version=__version__))
+    else:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        for line in text.as_text(run, display, colour=colour):
+            click.echo(line)

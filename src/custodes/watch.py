@@ -1,0 +1,103 @@
+"""The main path. Read this first: intake has recorded the accesses; here they are explained, judged, ranked and handed on.
+
+Nothing is analysed that was not recorded: every view stands on the stored rows, and every stored row has its leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from custodes import explain, rule
+from custodes.engine import Engine
+from custodes.model.finding import Campaign, Finding
+from custodes.model.policy import Policy
+from custodes.model.run import Checkpoint, NotChecked, SourceCoverage, WatchRun
+from custodes.rank import assemble, facts, lot_of_accesses, order, score
+from custodes.rank import pictured as pictured_facts
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What a run stands on, handed in by the composition root. `build_views`: makes the views over the stored rows."""
+
+    engine: Engine
+    build_views: Callable[[Engine, datetime | None, datetime | None], None]
+    policy: Policy
+    loaded: set[str]
+    templates: Sequence[explain.Template]
+    rules: Sequence[rule.Rule]
+    checkpoint: Checkpoint | None
+    coverage: Callable[[Engine], tuple[SourceCoverage, ...]]
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    simulated: bool = False
+
+
+def run(
+    rooms: Rooms,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    budget: int = order.DEFAULT_BUDGET,
+    say: Say = lambda _: None,
+) -> WatchRun:
+    """Explain, detect, rank; return everything that was found and everything that could not be checked.
+
+    Deterministic: the same record gives the same run. `say` gets one short line as each step begins.
+    """
+    engine = rooms.engine
+    say("looking at the accesses with the context of their time")
+    rooms.build_views(engine, since, until)
+    say("asking each look for its innocent reason")
+    explained = explain.run(engine, rooms.templates, rooms.policy, rooms.loaded)
+    say("judging what is left")
+    shelf = rule.run_shelf(engine, rooms.rules, rooms.loaded)
+    say("putting it in order")
+    scores = score.scores(engine)
+    ranked = assemble.rank(shelf.findings, facts.gather(engine, rooms.policy, scores, shelf.findings))
+    quotas = {entry.code: entry.per_week for entry in rooms.rules if entry.per_week}
+    shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
+    pictured = pictured_facts.gather(engine, shown)
+    return WatchRun(
+        simulated=rooms.simulated,
+        since=since or pictured.since,
+        until=until or pictured.until,
+        budget=budget,
+        accesses=pictured.accesses,
+        looks=explained.looks,
+        residue=explained.residue,
+        explained=explained.explained,
+        campaigns=tuple(shown),
+        findings=_of(shown, ranked.findings),
+        cut=cut,
+        audit=lot_of_accesses.draw(engine, rooms.checkpoint, shown),
+        not_checked=(*_context_missing(rooms.loaded), *explained.not_checked, *shelf.not_checked),
+        failed_rules=tuple(shelf.failed),
+        coverage=rooms.coverage(engine),
+        rejected=rooms.rejected,
+        checkpoint=rooms.checkpoint,
+        rules=tuple(shelf.uses),
+        actors=pictured.actors,
+        cells=pictured.cells,
+        marks=pictured.marks,
+        spans=pictured.spans,
+        press=pictured.press,
+        heat=pictured.heat,
+        protected_actors=pictured.protected_actors,
+        engine=f"{engine.name} {engine.version}",
+    )
+
+
+def _of(shown: Sequence[Campaign], findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    return {name: findings[name] for campaign in shown for name in campaign.findings}
+
+
+def _context_missing(loaded: set[str]) -> list[NotChecked]:
+    if loaded & {"tickets", "cases", "grants"}:
+        return []
+    return [
+        NotChecked("unexplained accesses (D01)", "no tickets, cases or grants are loaded: every look would be without a reason")
+    ]
