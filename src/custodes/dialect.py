@@ -144,6 +144,10 @@ def _parse(sql: str) -> exp.Expression:
         statements = [part for part in sqlglot.parse(sql, read="duckdb") if part is not None]
     except sqlglot.errors.SqlglotError as wrong:
         raise BadRule(f"not SQL of the dialect: {_parse_error(wrong)}") from None
+    except RecursionError:
+        raise
+    except Exception as wrong:  # the parser stumbles over some nonsense with errors of Python's own
+        raise BadRule("not SQL of the dialect") from wrong
     if len(statements) != 1:
         raise BadRule(f"expected exactly one SELECT, found {len(statements)} statements")
     tree = statements[0]
