@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import repeat
+from itertools import count, repeat
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Final
@@ -33,12 +33,12 @@ KEPT: Final = 64 * 1024
 HEAD: Final = 64 * 1024
 """Bytes that sources look at to recognise a file."""
 _CHUNK: Final = 2000
-_BLOCK: Final = 1024 * 1024
+_BLOCK: Final = 128 * 1024
+"""Small enough to stay in the processor's cache and below the size from which memory is mapped anew each time."""
 _TAIL: Final = 4096
 _BOM: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
 _ROTATION_LOOKS: Final = 3
-_NEW: Final = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Quoted:
 def read_lines(
     path: str, position: Position, *, follow: Follow | None = None, limit: int = LIMIT, quoted: Quoted | None = None
 ) -> Iterator[Chunk]:
-    """Yield the records of `path` after `position`, in chunks of at most 2,000.
+    """Yield the records of `path` after `position`, in chunks of 2,000 to 4,000 or what there is.
 
     If the file was replaced or cut since `position` (its digest does not match), reading starts at its beginning, after the rest of
     the old file if that one still lies beside it under another name. With `follow` it goes on waiting, yields empty chunks while
@@ -99,11 +99,24 @@ def cut_record(first: bytes, size: int, digest: str) -> bytes:
 
 
 def _to_end(opened: _File, framer: _Framer) -> Iterator[Chunk]:
-    while block := opened.read():
-        yield from framer.feed(block)
+    yield from _available(opened, framer)
     yield from framer.rest(passed=False)
     if opened.torn:
         yield Chunk([], framer.position, 0, (_note("gap", opened.torn, framer),))
+
+
+def _available(opened: _File, framer: _Framer) -> Iterator[Chunk]:
+    """Yield the records that can be read now, gathered into chunks of good size."""
+    raws, blank = list[Raw](), 0
+    while block := opened.read():
+        for chunk in framer.feed(block):
+            raws += chunk.raws
+            blank += chunk.blank
+            if len(raws) + blank > _CHUNK:
+                yield Chunk(raws, chunk.position, blank)
+                raws, blank = [], 0
+    if raws or blank:
+        yield Chunk(raws, framer.position, blank)
 
 
 def _finish_renamed(path: str, position: Position, limit: int, quoted: Quoted | None) -> Iterator[Chunk]:
@@ -115,8 +128,7 @@ def _finish_renamed(path: str, position: Position, limit: int, quoted: Quoted | 
         try:
             if opened.seek(position):
                 framer = _Framer(name, position, opened.tail, limit, quoted)
-                while block := opened.read():
-                    yield from framer.feed(block)
+                yield from _available(opened, framer)
                 yield from framer.rest(passed=True)
                 return
         finally:
@@ -131,9 +143,9 @@ def _following(path: str, opened: _File, framer: _Framer, follow: Follow) -> Ite
         seen = opened.look()
         while True:
             came = False
-            while block := opened.read():
+            for chunk in _available(opened, framer):
                 came = True
-                yield from framer.feed(block)
+                yield chunk
             now = time.monotonic()
             if came:
                 quiet_since, looks_after_rename = now, 0
@@ -211,7 +223,7 @@ def _unreadable(path: str, error: OSError) -> UnreadableFile:
 
 
 class _File:
-    """An open file as a stream of blocks of content. `tail`: what lies before the place last sought; `torn`: how its end is damaged."""
+    """An open file as a stream of blocks of content. `tail`: what lies before the place last sought; `torn`: damage at its end."""
 
     def __init__(self, path: str, number: int) -> None:
         self.path, self._number, self._at = path, number, 0
@@ -412,14 +424,10 @@ class _Framer:
                 part[0] = part[0].removeprefix(_BOM)
             if any(map(bytes.endswith, part, repeat(b"\r"))):
                 part = [line.removesuffix(b"\r") for line in part]
-            if max(map(len, part)) > self._limit:
+            if b"" in part or any(map(bytes.isspace, part)) or max(map(len, part)) > self._limit:
                 raws = [self._raw(line, number) for number, line in enumerate(part, first) if line and not line.isspace()]
             else:
-                raws = [
-                    _NEW(Raw, (line, self.file, number, None, None, 0))
-                    for number, line in enumerate(part, first)
-                    if line and not line.isspace()
-                ]
+                raws = self._raws(part, first)
             yield Chunk(raws, self.position, len(part) - len(raws))
 
     def _together(self, lines: list[bytes], quoted: Quoted) -> Iterator[Chunk]:
@@ -459,6 +467,13 @@ class _Framer:
         self._pass(lines)
         data = _joined(lines)
         return Chunk([self._raw(data.removeprefix(_BOM) if beginning else data, number)], self.position)
+
+    def _raws(self, lines: list[bytes], first: int) -> list[Raw]:
+        """Return `lines` as records. This is the hot loop of all reading: it runs in C, past the constructor of the named tuple."""
+        none = repeat(None)
+        return list(
+            map(tuple.__new__, repeat(Raw), zip(lines, repeat(self.file), count(first), none, none, repeat(0), strict=False))
+        )
 
     def _raw(self, data: bytes, number: int) -> Raw:
         if len(data) <= self._limit:
