@@ -1,0 +1,118 @@
+"""Chains of leaves, one for each source: gap-free `seq`, `prev` naming the leaf before, and an hour that never falls.
+
+The record of the chains' ends at the last full segment (`edge`) saves reading the whole log at start; it can be made again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from custodes.ledger.leaf import NO_PREV, SIZE, VERSION, encode
+
+_HEADER: Final = "custodes.edge/1"
+
+
+class End(NamedTuple):
+    """The last leaf of a source. `head`: first 16 bytes of its hash."""
+
+    seq: int
+    hour: int
+    index: int
+    head: bytes
+
+
+NEW: Final = End(-1, 0, -1, NO_PREV)
+"""The end of a source that has no leaf yet: its first leaf has seq 0."""
+
+
+def ends_of(entries: Sequence[bytes], hashes: bytes, first: int) -> dict[int, End]:
+    """Return the end of each source's chain within entries that start at index `first`; entries that are no leaves are skipped."""
+    last = {entry[6:8]: at for at, entry in enumerate(entries) if len(entry) == SIZE and entry[0] == VERSION}
+    ends = {}
+    for source, at in last.items():
+        entry = entries[at]
+        seq, hour = int.from_bytes(entry[8:16], "big"), int.from_bytes(entry[2:6], "big")
+        ends[int.from_bytes(source, "big")] = End(seq, hour, first + at, hashes[at * 32 : at * 32 + 16])
+    return ends
+
+
+class Batch:
+    """Leaves about to be appended together. `first`: index that the first of them will have."""
+
+    def __init__(self, first: int, ends: dict[int, End]) -> None:
+        self.first = first
+        self._ends = dict(ends)
+        self._hour = max((end.hour for end in ends.values()), default=0)
+        self.entries: list[bytes] = []
+        self.hashes: list[bytes] = []
+
+    def end(self, source: int) -> End:
+        """Return the last leaf of a source, those of this batch included."""
+        return self._ends.get(source, NEW)
+
+    def add(self, kind: int, hour: int, source: int, tag: bytes, commit: bytes) -> tuple[int, bytes]:
+        """Add a leaf and return its index and leaf hash; `seq` and `prev` follow the source's chain, `hour` never falls."""
+        end = self._ends.get(source, NEW)
+        self._hour = hour = max(hour, self._hour)
+        entry = encode(kind, hour, source, end.seq + 1, tag, commit, end.head)
+        leaf = sha256(b"\x00" + entry).digest()
+        index = self.first + len(self.entries)
+        self._ends[source] = End(end.seq + 1, hour, index, leaf[:16])
+        self.entries.append(entry)
+        self.hashes.append(leaf)
+        return index, leaf
+
+    def add_all(self, source: int, rows: Iterable[tuple[int, int, bytes, bytes]]) -> int:
+        """Add leaves of one source from (kind, hour, tag, commit) rows; return the index of the first."""
+        index = self.first + len(self.entries)
+        for kind, hour, tag, commit in rows:
+            self.add(kind, hour, source, tag, commit)
+        return index
+
+
+class Edge(NamedTuple):
+    """What `segments` full segments left open: hashes of the unfinished tiles of level 1 and above, and the chains' ends."""
+
+    segments: int
+    upper: list[bytes]
+    ends: dict[int, End]
+
+    def to_bytes(self) -> bytes:
+        """Return the edge as text, with a check sum."""
+        lines = [_HEADER, f"segments {self.segments}"]
+        lines += [f"level {level} {base64.b64encode(hashes).decode('ascii')}" for level, hashes in enumerate(self.upper, 1)]
+        lines += [f"source {source} {e.seq} {e.hour} {e.index} {e.head.hex()}" for source, e in sorted(self.ends.items())]
+        text = "".join(f"{line}\n" for line in lines).encode()
+        return text + sha256(text).hexdigest().encode() + b"\n"
+
+
+def parse_edge(data: bytes) -> Edge | None:
+    """Read what `Edge.to_bytes` gave; `None` if it is damaged or of another version (it can be made again)."""
+    text, check = data[:-65], data[-65:]
+    if check != sha256(text).hexdigest().encode() + b"\n" or not text.startswith(_HEADER.encode() + b"\n"):
+        return None
+    segments, upper, ends = 0, [], {}
+    try:
+        for line in text.decode().splitlines()[1:]:
+            match line.split(" "):
+                case ["segments", count]:
+                    segments = int(count)
+                case ["level", _, hashes]:
+                    upper.append(base64.b64decode(hashes, validate=True))
+                case ["source", source, seq, hour, index, head]:
+                    ends[int(source)] = End(int(seq), int(hour), int(index), bytes.fromhex(head))
+                case _:
+                    return None
+    except (ValueError, binascii.Error):
+        return None
+    return Edge(segments, upper, ends)
+
+
+def slices(buffer: bytes, offsets: Sequence[int]) -> list[bytes]:
+    """Return the entries `buffer[offsets[i]:offsets[i + 1]]`."""
+    return [buffer[start:end] for start, end in pairwise(offsets)]

@@ -1,0 +1,56 @@
+"""Every checkpoint ever signed, in order: the store that makes two histories impossible for whoever keeps it.
+
+The file is the notes, each followed by one empty line. A note ends with its signatures, so a record that a crash cut off is never
+taken for a whole one: it was signed but never shown, and is dropped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from custodes.errors import LedgerRewritten
+from custodes.ledger.checkpoint import Checkpoint, read_unverified
+from custodes.ledger.note import Malformed
+from custodes.ledger.segments import read_bytes
+
+_DIVIDER: Final = "\n\n— ".encode()
+
+
+def split(data: bytes) -> tuple[list[bytes], int]:
+    """Return the complete records of `signed` (each a note) and the length of what they fill."""
+    blocks = data.split(b"\n\n")[:-1]
+    notes = [blocks[at] + b"\n\n" + blocks[at + 1] + b"\n" for at in range(0, len(blocks) - 1, 2)]
+    return notes, sum(len(note) + 1 for note in notes)
+
+
+def read_signed(path: Path) -> list[Checkpoint]:
+    """Return all records, unverified, oldest first. Raises `LedgerRewritten` if one is no checkpoint, `PartMissing`."""
+    return [_read(note) for note in split(read_bytes(path))[0]]
+
+
+def read_last(path: Path, size: int) -> tuple[Checkpoint, int]:
+    """Return the last complete record of the file, of which the first `size` bytes are read, and where it ends.
+
+    Raises `LedgerRewritten` if there is none.
+    """
+    # Two notes and their dividers fit into the tail that is read first; a foreign, longer one makes it read all.
+    for start in (max(0, size - 65_536), 0):
+        data = read_bytes(path, start, size - start)
+        if start:
+            cut = data.find(_DIVIDER)  # inside a note; the next record starts after its signatures
+            cut = data.find(b"\n\n", cut + 2) if cut >= 0 else -1
+            if cut < 0:
+                continue
+            start, data = start + cut + 2, data[cut + 2 :]
+        notes, length = split(data)
+        if notes:
+            return _read(notes[-1]), start + length
+    raise LedgerRewritten("the store of signed checkpoints is empty; a log signs its empty tree when it is made")
+
+
+def _read(note: bytes) -> Checkpoint:
+    try:
+        return read_unverified(note)
+    except Malformed as wrong:
+        raise LedgerRewritten(f"a record in the store of signed checkpoints is damaged: {wrong}") from None
