@@ -8,7 +8,7 @@ probability and no threshold of any rule.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from math import log
 from typing import Final
@@ -76,10 +76,10 @@ class Reference:
         return known
 
     def per_mille(self, row: Sequence[int]) -> int:
-        """Return the share of reference looks that are at most as unusual, per mille; 1000 where there is no reference at all."""
+        """Return the share of reference looks that are less unusual, per mille; 1000 where there is no reference at all."""
         if not self._size:
             return 1000
-        return 1000 * bisect_right(self._sums, self.tail_sum(row)) // self._size
+        return 1000 * bisect_left(self._sums, self.tail_sum(row)) // self._size
 
 
 def scores(engine: Engine) -> Mapping[int, int]:

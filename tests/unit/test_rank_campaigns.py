@@ -1,0 +1,174 @@
+"""Findings become campaigns, campaigns become an order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custodes.model.finding import Campaign, Evidence, Finding
+from custodes.rank.assemble import Facts, Place, rank, route
+from custodes.rank.campaigns import group
+from custodes.rank.order import lot, within_budget
+from custodes.rank.sentence import campaign_sentence, common_unit, listed
+
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def finding(name: str, actor: str, *subjects: str, level: str = "medium", day: float = 0, **more: object) -> Finding:
+    time = START + timedelta(days=day)
+    base = Finding(
+        finding=name,
+        rule="D09",
+        rule_version=1,
+        title="watchdogs",
+        level=level,
+        confidence="high",
+        actors=(actor,),
+        subjects=subjects,
+        accesses=(f"x-{name}",),
+        leaves=(hash(name) % 1000,),
+        first=time,
+        last=time,
+        sentence="…",
+    )
+    return replace(base, **more)  # type: ignore[arg-type]  # test shorthand
+
+
+FACTS = Facts(
+    fieldset={},
+    fields={},
+    categories={},
+    places={"a-1": Place("audit/internal/austin", "US"), "a-2": Place("audit/internal/beijing", "CN")},
+    scores={},
+    outside_units=("privacy/office", "oversight"),
+    codes_first={},
+)
+
+
+def names(groups: list[list[Finding]]) -> list[set[str]]:
+    return [{member.finding for member in members} for members in groups]
+
+
+def test_strong_findings_about_one_subject_are_one_campaign() -> None:
+    assert names(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1", day=20)])) == [{"f1", "f2"}]
+
+
+def test_a_pause_longer_than_a_month_parts_them() -> None:
+    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1", day=31)])) == 2
+
+
+def test_the_same_broken_reason_binds_actors_who_share_no_subject() -> None:
+    cited = {"codes": ("V2",), "evidence": (Evidence("cases", "K-1"),)}
+    assert len(group([finding("f1", "a-1", "s-1", **cited), finding("f2", "a-2", "s-2", **cited)])) == 1
+
+
+def test_a_reason_that_holds_binds_nobody() -> None:
+    cited = {"codes": ("V8",), "evidence": (Evidence("cases", "K-1"),)}
+    assert len(group([finding("f1", "a-1", "s-1", **cited), finding("f2", "a-2", "s-2", **cited)])) == 2
+
+
+def test_a_copy_binds_the_exporter_and_the_opener() -> None:
+    assert len(group([finding("f1", "a-1", "s-1", derived=("o-1",)), finding("f2", "a-2", derived=("o-1",))])) == 1
+
+
+def test_weak_findings_do_not_glue_campaigns_together() -> None:
+    weak = finding("w", "a-3", "s-1", "s-2", level="low")
+    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-2"), weak])) == 3
+
+
+def test_a_weak_finding_joins_the_campaign_of_its_own_actor_and_subject() -> None:
+    assert names(group([finding("f1", "a-1", "s-1"), finding("w", "a-1", "s-1", level="note", day=2)])) == [{"f1", "w"}]
+
+
+def test_weak_findings_of_one_pair_are_one_campaign() -> None:
+    assert len(group([finding("w1", "a-1", "s-1", level="note"), finding("w2", "a-1", "s-1", level="note", day=3)])) == 1
+
+
+@given(
+    st.permutations(range(12)), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.booleans()), min_size=12, max_size=12)
+)
+def test_the_order_of_findings_changes_no_campaign(order: list[int], drawn: list[tuple[int, int, bool]]) -> None:
+    found = [
+        finding(f"f{i}", f"a-{actor}", f"s-{subject}", level="medium" if strong else "note", day=i)
+        for i, (actor, subject, strong) in enumerate(drawn)
+    ]
+    shuffled = [found[i] for i in order]
+    assert rank(found, FACTS) == rank(shuffled, FACTS)
+
+
+def test_level_comes_before_weight_and_ranks_count_from_one() -> None:
+    many = [finding(f"m{i}", "a-1", f"s-{i}") for i in range(3)]
+    ranked = rank([*many, finding("h", "a-2", "s-9", level="high")], FACTS)
+    assert [campaign.level for campaign in ranked.campaigns][:1] == ["high"]
+    assert [campaign.rank for campaign in ranked.campaigns] == list(range(1, len(ranked.campaigns) + 1))
+
+
+def test_linked_subjects_are_told_apart_and_not_repeated() -> None:
+    direct = finding("f1", "a-1", "s-1")
+    linked = finding("f2", "a-1", "s-1", "s-2", "s-3", linked_subjects=("s-2", "s-3"), codes=("V6",))
+    campaign = rank([direct, linked], FACTS).campaigns[0]
+    assert campaign.subjects == ("s-1",)
+    assert campaign.linked_subjects == ("s-2", "s-3")
+
+
+def test_findings_about_a_unit_are_routed_outside_its_line() -> None:
+    assert route(["audit/internal/austin"], ("privacy/office", "oversight")) == "privacy/office"
+    assert route(["privacy/office/dublin"], ("privacy/office", "oversight")) == "oversight"
+    assert "outside overseer" in route(["privacy/office/dublin"], ("privacy/office",))
+
+
+def _campaign(name: str, position: int, day: int) -> Campaign:
+    base = rank([finding(name, "a-1", "s-1")], FACTS).campaigns[0]
+    return replace(base, campaign=name, rank=position, last=START + timedelta(days=day))
+
+
+def test_budget_counts_campaigns_a_week_and_says_what_was_cut() -> None:
+    ranked = [_campaign(f"c{i}", i + 1, 0) for i in range(5)] + [_campaign("later", 6, 8)]
+    leads = {campaign.campaign: "D01" for campaign in ranked}
+    shown, cut = within_budget(ranked, leads, budget=3, quotas={})
+    assert [campaign.campaign for campaign in shown] == ["c0", "c1", "c2", "later"]
+    assert cut == {"D01": 2}
+
+
+def test_no_rule_fills_the_page() -> None:
+    ranked = [_campaign(f"c{i}", i + 1, 0) for i in range(4)]
+    leads = {"c0": "D01", "c1": "D01", "c2": "D01", "c3": "D09"}
+    shown, cut = within_budget(ranked, leads, budget=10, quotas={"D01": 2})
+    assert [campaign.campaign for campaign in shown] == ["c0", "c1", "c3"]
+    assert cut == {"D01": 1}
+
+
+def test_audit_slots_follow_the_checkpoint() -> None:
+    assert lot(b"root", 1000, 5) == lot(b"root", 1000, 5)
+    assert lot(b"root", 1000, 5) != lot(b"other", 1000, 5)
+    assert sorted(lot(b"root", 3, 9)) == [0, 1, 2]
+
+
+def test_the_sentence_says_who_what_whose_when_and_what_was_missing() -> None:
+    said = campaign_sentence(
+        actors=["a-1", "a-2"],
+        subjects=2,
+        linked=14,
+        accesses=61,
+        units=["audit/internal/austin", "audit/internal/beijing"],
+        countries=["CN", "US"],
+        categories=["device", "ip_address"],
+        codes=["V2", "V5", "V1"],
+        reasons=[("cases", "K-7")],
+        first=START,
+        last=START + timedelta(days=20),
+    )
+    assert said == (
+        "2 actors (audit/internal, CN, US) looked at device and ip address data of 2 subjects and of 14 linked to them 61 times "
+        "between 2026-03-02 and 2026-03-22: the case cited (K-7) does not name these subjects; a duty of protection was not met."
+    )
+
+
+def test_words_are_listed_as_people_say_them() -> None:
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d and 2 more"
+    assert common_unit(["support/tier1/dublin", "fraud/x"]) == "fraud and support"
