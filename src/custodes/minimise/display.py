@@ -1,8 +1,9 @@
 """What people read instead of a pseudonym: `mossy-wren-4825`, two words and four digits, derived under a display key.
 
-Rules of this page: the same key and the same set of pseudonyms give the same names, whatever the order; two pseudonyms of one set never
-share a name; actors are animals and subjects are plants, so that nobody mixes up who looked and who was looked at. Without the key
-a name cannot be led back to its pseudonym, and under another key (another case) the names are others, so cases cannot be linked.
+Rules of this page: the same key and the same set of pseudonyms give the same names, whatever the order; two pseudonyms of one set
+never share a name; actors are animals and subjects are plants, so that nobody mixes up who looked and who was looked at. Without
+the key a name cannot be led back to its pseudonym, and under another key (another case) the names are others, so cases cannot be
+linked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Codes and tokens in plain words: what stands against an access (V), what would speak for it (E), and what a reason lacked.
 
-One table for the text form, the report and the pages, so that they say the same. Words are about accesses and records, never about guilt.
+One table for the text form, the report and the pages, so that they say the same. Words are about accesses and records, never
+about guilt.
 """
 
 from __future__ import annotations

@@ -1,0 +1,219 @@
+"""The matrix: who looked at whom without a reason. Rows are actors, columns subjects; a square's size and number are the count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import cos, radians, sin
+from typing import Final
+
+from custodes.pictures import colour, metrics
+from custodes.pictures.seriate import Arranged, arrange
+from custodes.pictures.svg import element, escape, grouped, label, number, picture, shape, titled
+
+_SLANT: Final = 58
+_NAME: Final = 10.0
+_NOTE: Final = 9.5
+_EDGE: Final = 10.0
+_MOST_PITCH: Final = 19.0
+_BOUNDS: Final = (1, 2, 4, 8)
+_SPREAD: Final = (0.52, 0.66, 0.78, 0.88, 0.96)
+_WORDS: Final = ("1", "2", "3–4", "5–8", "9 or more")
+
+
+def draw(
+    cells: Iterable[tuple[str, str, int]],
+    labels: Mapping[str, str],
+    notes: Mapping[str, str] | None = None,
+    *,
+    title: str = "Who looked at whom without a reason?",
+    rows: int = 40,
+    columns: int = 70,
+    width: float = 1200,
+    name: str = "matrix",
+    background: str | None = None,
+) -> str:
+    """Return the picture of (actor, subject, count) cells.
+
+    `labels`: id → what is written; `notes`: actor → what stands in grey beside it. At most `rows` × `columns` are drawn, those
+    that stand out most, those that share subjects side by side. Without cells a sentence stands instead.
+    `background`: a colour, for a picture that stands alone.
+    """
+    return paint(
+        arrange(cells, rows=rows, columns=columns), labels, notes or {}, title=title, width=width, name=name, background=background
+    )
+
+
+def step(count: int) -> int:
+    """Return the step of the ramp, 1 to 5, for a count of 1 or more."""
+    return 1 + sum(count > bound for bound in _BOUNDS)
+
+
+def caption(arranged: Arranged) -> str:
+    """Return what is shown of how many, in words."""
+    return (
+        f"{grouped(len(arranged.rows))} most unusual actors × {grouped(len(arranged.columns))} subjects, "
+        f"of {grouped(arranged.of_rows)} × {grouped(arranged.of_columns)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    left: float
+    top: float
+    pitch: float
+    names: float
+    notes: float
+
+    def x(self, column: float) -> float:
+        return self.left + column * self.pitch
+
+    def y(self, row: float) -> float:
+        return self.top + row * self.pitch
+
+
+def paint(
+    arranged: Arranged,
+    labels: Mapping[str, str],
+    notes: Mapping[str, str],
+    *,
+    title: str,
+    width: float,
+    name: str,
+    background: str | None = None,
+) -> str:
+    """Return the picture of what was arranged."""
+    if not arranged.counts:
+        text = label(_EDGE, 22, "No look without a recorded reason.", size=12, room=width - 2 * _EDGE, paint="soft")
+        return picture(name, width, 36, title=title, desc="There is nothing to show.", body=[text], background=background)
+    grid, full = _grid(arranged, labels, notes, width)
+    body = [
+        _dots(arranged, grid, name),
+        *_columns(arranged, labels, grid),
+        *_rows(arranged, labels, notes, grid),
+        *_squares(arranged, labels, grid),
+        *_legend(arranged, grid),
+    ]
+    height = grid.y(len(arranged.rows)) + 42
+    shown = sum(arranged.counts.values())
+    desc = (
+        f"{caption(arranged)}: {grouped(shown)} of {grouped(arranged.total)} unexplained accesses. {_strongest(arranged, labels)}"
+    )
+    return picture(name, full, height, title=title, desc=desc, body=body, background=background)
+
+
+def _grid(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str], width: float) -> tuple[_Grid, float]:
+    names = _widest((labels.get(row, row) for row in arranged.rows), _NAME, 190)
+    beside = _widest((notes.get(row, "") for row in arranged.rows), _NOTE, 190)
+    tall = _widest((labels.get(column, column) for column in arranged.columns), _NAME, 170)
+    left = _EDGE + names + (10 + beside if beside else 0) + 8
+    lean = (tall + _NAME) * cos(radians(_SLANT))
+    room = width - left - lean - _EDGE
+    pitch = max(12.0, min(_MOST_PITCH, room / len(arranged.columns)))
+    top = _EDGE + tall * sin(radians(_SLANT)) + _NAME + 4
+    grid = _Grid(left, top, round(pitch, 2), names, beside)
+    legend = left + 330
+    return grid, round(max(grid.x(len(arranged.columns)) + lean + _EDGE, legend))
+
+
+def _widest(texts: Iterable[str], size: float, most: float) -> float:
+    return min(most, max((metrics.width(metrics.clean(text), size) for text in texts), default=0.0))
+
+
+def _dots(arranged: Arranged, grid: _Grid, name: str) -> str:
+    half = grid.pitch / 2
+    dot = shape("circle", "dot", cx=half, cy=half, r=0.8)
+    pattern = element(
+        "pattern",
+        dot,
+        id=f"{name}-dots",
+        x=grid.left,
+        y=grid.top,
+        width=grid.pitch,
+        height=grid.pitch,
+        patternUnits="userSpaceOnUse",
+    )
+    area = element(
+        "rect",
+        x=grid.left,
+        y=grid.top,
+        width=grid.pitch * len(arranged.columns),
+        height=grid.pitch * len(arranged.rows),
+        fill=f"url(#{name}-dots)",
+    )
+    return element("defs", pattern) + area
+
+
+def _columns(arranged: Arranged, labels: Mapping[str, str], grid: _Grid) -> list[str]:
+    room = (grid.top - _EDGE - _NAME - 4) / sin(radians(_SLANT)) + 0.01
+    return [
+        label(grid.x(place + 0.5) + 3, grid.top - 5, labels.get(column, column), size=_NAME, room=room, slant=-_SLANT)
+        for place, column in enumerate(arranged.columns)
+    ]
+
+
+def _rows(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str], grid: _Grid) -> list[str]:
+    drawn = []
+    for place, row in enumerate(arranged.rows):
+        y = grid.y(place + 0.5) + _NAME * 0.36
+        drawn.append(label(_EDGE, y, labels.get(row, row), size=_NAME, room=grid.names + 0.01))
+        if notes.get(row):
+            x = _EDGE + grid.names + 10
+            drawn.append(label(x, y, notes[row], size=_NOTE, room=grid.notes + 0.01, paint="soft"))
+    return drawn
+
+
+def _squares(arranged: Arranged, labels: Mapping[str, str], grid: _Grid) -> list[str]:
+    rows = {row: place for place, row in enumerate(arranged.rows)}
+    columns = {column: place for place, column in enumerate(arranged.columns)}
+    drawn = []
+    for (row, column), count in sorted(arranged.counts.items(), key=lambda cell: (rows[cell[0][0]], columns[cell[0][1]])):
+        times = "1 unexplained access" if count == 1 else f"{grouped(count)} unexplained accesses"
+        hint = f"{labels.get(row, row)} → {labels.get(column, column)}: {times}"
+        drawn.append(_square(grid.x(columns[column] + 0.5), grid.y(rows[row] + 0.5), grid.pitch, count, hint))
+    return drawn
+
+
+def _square(x: float, y: float, pitch: float, count: int, hint: str) -> str:
+    level = step(count)
+    side = pitch * _SPREAD[level - 1]
+    square = shape("rect", f"r{level}", x=x - side / 2, y=y - side / 2, width=side, height=side, rx=min(2.0, side / 4))
+    content = [titled(hint), square]
+    if count > 1:
+        size = min(9.0, pitch * 0.62)
+        text = str(count) if count < 100 else "+"
+        if metrics.width(text, size, bold=True) > side:
+            size = side / metrics.width(text, 1, bold=True)
+        content.append(
+            element(
+                "text",
+                escape(text),
+                class_=f"cu-n{level}",
+                x=x,
+                y=y + size * 0.36,
+                font_size=round(size, 2),
+                font_weight="600",
+                text_anchor="middle",
+                fill=colour.fill(f"n{level}"),
+            )
+        )
+    return element("g", *content, data_count=number(count))
+
+
+def _legend(arranged: Arranged, grid: _Grid) -> list[str]:
+    y = grid.y(len(arranged.rows)) + 26
+    x = grid.left
+    drawn = [label(x, y, "accesses without a reason", size=_NOTE, room=160, paint="soft")]
+    x += metrics.width("accesses without a reason", _NOTE) + 12
+    for level, words in enumerate(_WORDS, 1):
+        side = 13 * _SPREAD[level - 1]
+        drawn.append(shape("rect", f"r{level}", x=x, y=y - 3.5 - side / 2, width=side, height=side, rx=2))
+        x += side + 4
+        drawn.append(label(x, y, words, size=_NOTE, room=80, paint="soft"))
+        x += metrics.width(words, _NOTE) + 9
+    return drawn
+
+
+def _strongest(arranged: Arranged, labels: Mapping[str, str]) -> str:
+    (row, column), count = min(arranged.counts.items(), key=lambda cell: (-cell[1], cell[0]))
+    return f"Most often: {labels.get(row, row)} looked {grouped(count)} times at {labels.get(column, column)}."
