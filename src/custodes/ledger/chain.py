@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -18,11 +18,11 @@ _HEADER: Final = "custodes.edge/1"
 
 
 class End(NamedTuple):
-    """The last leaf of a source. `head`: first 16 bytes of its hash."""
+    """The last leaf of a source. `place`: its index in the log; `head`: first 16 bytes of its hash."""
 
     seq: int
     hour: int
-    index: int
+    place: int
     head: bytes
 
 
@@ -47,32 +47,29 @@ class Batch:
     def __init__(self, first: int, ends: dict[int, End]) -> None:
         self.first = first
         self._ends = dict(ends)
+        self._fresh: dict[int, tuple[int, bytes]] = {}  # source → (seq, head); a plain pair, made millions of times
         self._hour = max((end.hour for end in ends.values()), default=0)
         self.entries: list[bytes] = []
         self.hashes: list[bytes] = []
 
-    def end(self, source: int) -> End:
-        """Return the last leaf of a source, those of this batch included."""
-        return self._ends.get(source, NEW)
+    def next_of(self, source: int) -> tuple[int, bytes]:
+        """Return the `seq` and `prev` that the next leaf of a source will have."""
+        known = self._fresh.get(source)
+        if known is None:
+            end = self._ends.get(source, NEW)
+            known = (end.seq, end.head)
+        return known[0] + 1, known[1]
 
     def add(self, kind: int, hour: int, source: int, tag: bytes, commit: bytes) -> tuple[int, bytes]:
         """Add a leaf and return its index and leaf hash; `seq` and `prev` follow the source's chain, `hour` never falls."""
-        end = self._ends.get(source, NEW)
+        seq, prev = self.next_of(source)
         self._hour = hour = max(hour, self._hour)
-        entry = encode(kind, hour, source, end.seq + 1, tag, commit, end.head)
+        entry = encode(kind, hour, source, seq, tag, commit, prev)
         leaf = sha256(b"\x00" + entry).digest()
-        index = self.first + len(self.entries)
-        self._ends[source] = End(end.seq + 1, hour, index, leaf[:16])
+        self._fresh[source] = (seq, leaf[:16])
         self.entries.append(entry)
         self.hashes.append(leaf)
-        return index, leaf
-
-    def add_all(self, source: int, rows: Iterable[tuple[int, int, bytes, bytes]]) -> int:
-        """Add leaves of one source from (kind, hour, tag, commit) rows; return the index of the first."""
-        index = self.first + len(self.entries)
-        for kind, hour, tag, commit in rows:
-            self.add(kind, hour, source, tag, commit)
-        return index
+        return self.first + len(self.entries) - 1, leaf
 
 
 class Edge(NamedTuple):
@@ -86,7 +83,7 @@ class Edge(NamedTuple):
         """Return the edge as text, with a check sum."""
         lines = [_HEADER, f"segments {self.segments}"]
         lines += [f"level {level} {base64.b64encode(hashes).decode('ascii')}" for level, hashes in enumerate(self.upper, 1)]
-        lines += [f"source {source} {e.seq} {e.hour} {e.index} {e.head.hex()}" for source, e in sorted(self.ends.items())]
+        lines += [f"source {source} {e.seq} {e.hour} {e.place} {e.head.hex()}" for source, e in sorted(self.ends.items())]
         text = "".join(f"{line}\n" for line in lines).encode()
         return text + sha256(text).hexdigest().encode() + b"\n"
 
@@ -104,8 +101,8 @@ def parse_edge(data: bytes) -> Edge | None:
                     segments = int(count)
                 case ["level", _, hashes]:
                     upper.append(base64.b64decode(hashes, validate=True))
-                case ["source", source, seq, hour, index, head]:
-                    ends[int(source)] = End(int(seq), int(hour), int(index), bytes.fromhex(head))
+                case ["source", source, seq, hour, place, head]:
+                    ends[int(source)] = End(int(seq), int(hour), int(place), bytes.fromhex(head))
                 case _:
                     return None
     except (ValueError, binascii.Error):

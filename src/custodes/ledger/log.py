@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from custodes.errors import BadInclusion, BadSignature, ConfigError, LedgerRewritten, MissingSecret, NotDurable, PartMissing
 from custodes.ledger.chain import Batch, Edge, End, ends_of, parse_edge, slices
@@ -23,7 +23,7 @@ from custodes.ledger.leaf import SIZE as LEAF_SIZE
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, WIDTH, fold, leaf_hashes, verify_consistency
 from custodes.ledger.note import Unsigned, parse, verify
 from custodes.ledger.proof import consistency, root_of
-from custodes.ledger.segments import MOST_ENTRY, SEGMENT, Segments, bounds, read_bytes, upper_count, upper_position
+from custodes.ledger.segments import MOST_ENTRY, SEGMENT, Segments, bounds, read_bytes, upper_count
 from custodes.ledger.signed import read_last
 from custodes.ledger.signer import Signer
 from custodes.ledger.tree import Tree
@@ -93,7 +93,7 @@ class Log:
                 os.close(descriptor)
         self._entries = self._signed = -1
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -385,6 +385,3 @@ def frame(entries: Sequence[bytes]) -> bytes:
     if entries and all(len(entry) == LEAF_SIZE for entry in entries):
         return _LEAF_HEAD + _LEAF_HEAD.join(entries)
     return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
-
-
-__all__ = ["Log", "frame", "upper_position"]

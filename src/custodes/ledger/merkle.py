@@ -55,6 +55,8 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
     """Check that the entry with hash `leaf` is number `index` of the tree of `size` entries under `root` (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         raise BadInclusion("the index is not below the tree's size")
+    if len(leaf) != 32:
+        raise BadInclusion("a leaf hash has 32 bytes")
     inner, last, reached = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -76,6 +78,8 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
 
 def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> None:
     """Check that the tree of `size1` entries is a prefix of the tree of `size2`; `0 < size1 ≤ size2` or the proof is bad."""
+    if size1 == 0:
+        raise BadInclusion("a tree of size zero proves nothing about a larger one")
     verify_subtree_consistency(0, size1, size2, root1, root2, proof)
 
 
@@ -84,18 +88,27 @@ def is_subtree(start: int, end: int) -> bool:
     return 0 <= start < end and start % (1 << (end - start - 1).bit_length()) == 0
 
 
-def verify_subtree_inclusion(index: int, start: int, end: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
+def verify_subtree_inclusion(  # noqa: PLR0917  # the order of the draft and of the functions beside it
+    index: int, start: int, end: int, leaf: bytes, proof: Sequence[bytes], root: bytes
+) -> None:
     """Check that entry `index` with hash `leaf` is in the subtree of entries `start` to `end` under `root`."""
     if not is_subtree(start, end):
         raise BadInclusion("these entries form no subtree")
     verify_inclusion(index - start, end - start, leaf, proof, root)
 
 
-def verify_subtree_consistency(start: int, end: int, size: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> None:
-    """Check that the subtree of entries `start` to `end` under `root1` is part of the tree of `size` entries under `root2`."""
+def verify_subtree_consistency(  # noqa: PLR0917  # the order of the draft and of the functions beside it
+    start: int, end: int, size: int, root1: bytes, root2: bytes, proof: Sequence[bytes]
+) -> None:
+    """Check that the subtree of entries `start` to `end` under `root1` is part of the tree of `size` entries under `root2`.
+
+    The empty subtree (`start == end`) is part of every tree.
+    """
     # 1. The range is a subtree and inside the tree.
+    if start == end <= size and root1 == EMPTY_ROOT and not proof:
+        return
     if not is_subtree(start, end) or end > size:
-        raise BadInclusion("the first size is zero, no subtree, or above the second")
+        raise BadInclusion("the first size is no subtree of the second")
     first, second, last = start, end - 1, size - 1
     # 2. Climb to the smallest complete node that the proof starts from.
     while first != second and (second == last or second & 1):

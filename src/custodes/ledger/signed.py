@@ -35,17 +35,16 @@ def read_last(path: Path, size: int) -> tuple[Checkpoint, int]:
     Raises `LedgerRewritten` if there is none.
     """
     # Two notes and their dividers fit into the tail that is read first; a foreign, longer one makes it read all.
-    for start in (max(0, size - 65_536), 0):
+    for tail in (65_536, size):
+        start = max(0, size - tail)
         data = read_bytes(path, start, size - start)
+        skip = 0
         if start:
-            cut = data.find(_DIVIDER)  # inside a note; the next record starts after its signatures
-            cut = data.find(b"\n\n", cut + 2) if cut >= 0 else -1
-            if cut < 0:
-                continue
-            start, data = start + cut + 2, data[cut + 2 :]
-        notes, length = split(data)
+            inside = data.find(_DIVIDER)  # within a note; the next record starts after its signatures
+            skip = data.find(b"\n\n", inside + 2) + 2 if inside >= 0 else len(data)
+        notes, length = split(data[skip:])
         if notes:
-            return _read(notes[-1]), start + length
+            return _read(notes[-1]), start + skip + length
     raise LedgerRewritten("the store of signed checkpoints is empty; a log signs its empty tree when it is made")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from custodes.ledger.merkle import WIDTH
 
@@ -19,7 +20,8 @@ class Tiles(Protocol):
         ...
 
 
-class TilePath(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TilePath:
     """A parsed path. `level`: 0 to 63, or -1 for entry bundles; `width`: 1 to 256."""
 
     level: int
