@@ -1,0 +1,348 @@
+"""The composition root: reads settings, opens keys, builds the rooms and hands them to each other. Rooms are connected only here.
+
+    DIR/custodes.toml   settings            DIR/keys/       mode 0600, one file per key
+    DIR/ledger/log/     the record          DIR/vault/      sealed: raw records, group values, names
+    DIR/accesses/       Parquet by day      DIR/rejected/   sealed: records that could not be read
+    DIR/context/        Parquet by table    DIR/desk.sqlite findings
+
+A key is opened when a room needs it and never leaves the objects it was handed to.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from hashlib import blake2b, sha256
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from custodes.errors import ConfigError, InputError, LedgerRewritten, MissingSecret, Refused
+from custodes.minimise.pseudonym import Pseudonyms
+from custodes.model.canonical import Json
+from custodes.model.datamap import DataMap
+from custodes.model.policy import Policy
+from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from custodes import watch
+    from custodes.context.tables import ContextStore
+    from custodes.engine import Engine
+    from custodes.intake import Intake
+    from custodes.ledger.checkpoint import Checkpoint
+    from custodes.ledger.log import Log
+    from custodes.model.run import SourceCoverage
+    from custodes.protected.registry import Registry
+    from custodes.store.accesses import Accesses
+    from custodes.store.desk import Desk
+    from custodes.store.vault import Vault
+
+_KEYS: Final = ("pseudonym", "registry", "vault", "display")
+_POLICY_LEAF: Final = 7
+_FOLDERS: Final = ("ledger", "accesses", "context", "rejected", "vault")
+
+
+class Home:
+    """One home on disk. Use as a context manager; rooms are opened when first asked for and closed with it."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        """Callers use `create` or `open`."""
+        self.path = path
+        self.settings = settings
+        self._log: Log | None = None
+
+    @classmethod
+    def create(cls, path: str | Path, simulated: bool = False) -> Home:
+        """Make a home in a new or empty folder. Its first leaf says for good whether it is simulated.
+
+        Raises `ConfigError` if the folder holds anything: a home is never overwritten.
+        """
+        from custodes.ledger.disk import Disk
+        from custodes.ledger.log import Log
+        from custodes.ledger.signer import Signer
+
+        folder = Path(path)
+        _refuse_to_overwrite(folder)
+        disk = Disk()
+        disk.make_folder(folder)
+        for name in (*_FOLDERS, "keys"):
+            disk.make_folder(folder / name)
+        origin = f"custodes.local/{secrets.token_hex(8)}"
+        signer = Signer.generate(origin)
+        disk.replace(folder / "keys" / "signing.key", signer.to_bytes())
+        disk.replace(folder / "keys" / "log.pub", "".join(f"{key.vkey()}\n" for key in signer.keys).encode())
+        for name in _KEYS:
+            disk.replace(folder / "keys" / f"{name}.key", secrets.token_bytes(32))
+        text = f'schema = "{SCHEMA}"\n\n[ledger]\norigin = "{origin}"\n'
+        disk.replace(folder / "custodes.new.toml", text.encode())
+        home = cls(folder, Settings(ledger=LedgerSettings(origin=origin)))
+        home._log = Log.create(folder / "ledger" / "log", origin, signer)
+        home.record(_POLICY_LEAF, {"what": "home", "simulated": simulated, "origin": origin})
+        home.checkpoint()
+        disk.rename(folder / "custodes.new.toml", folder / FILE)  # from here on it is a home
+        return home
+
+    @classmethod
+    def open(cls, path: str | Path) -> Home:
+        """Open a home. Raises `WouldCreate` if there is none, `ConfigError` for its settings; keys are read when needed."""
+        folder = Path(path)
+        return cls(folder, read_settings(folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, wrong: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    # — what a home knows of itself —
+
+    @cached_property
+    def simulated(self) -> bool:
+        """Whether the home's first leaf says *simulated*; settings cannot change it. Else raises `LedgerRewritten`."""
+        import msgspec
+
+        from custodes.ledger.leaf import decode, record_commitment
+
+        first = next(iter(self.vault().own_records()), None)
+        if first is None or self.log().size < 1:
+            raise LedgerRewritten("the home's first leaf, which says whether it is simulated, is missing")
+        entry = self.log().read(0, 1)[0]
+        if decode(entry).commit != record_commitment(first.what, first.seed):
+            raise LedgerRewritten("the home's first leaf is not the one that was recorded when it was made")
+        return msgspec.json.decode(first.what).get("simulated") is True
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """Keyed pseudonyms of this home."""
+        return Pseudonyms(self._key("pseudonym"))
+
+    @cached_property
+    def display_key(self) -> bytes:
+        """Key of the spoken names that reports show."""
+        return self._key("display")
+
+    @cached_property
+    def datamap(self) -> DataMap:
+        """The data map in force; empty if none was loaded."""
+        return DataMap.of(_yaml(self.path / "datamap.yaml"))
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy in force; the built-in one if none was loaded."""
+        return Policy.of(_yaml(self.path / "policy.yaml"))
+
+    def adopt(self, name: str, document: bytes) -> bool:
+        """Put `policy.yaml` or `datamap.yaml` (`name`) in force and record its hash. Returns False if it already is.
+
+        Raises `ConfigError` if it breaks its contract; then nothing changes.
+        """
+        from custodes.ledger.disk import Disk
+
+        readers = {"policy.yaml": Policy.of, "datamap.yaml": DataMap.of}
+        parsed = readers[name](_yaml_of(document, name))
+        file = self.path / name
+        if file.is_file() and file.read_bytes() == document:
+            return False
+        Disk().replace(file, document)
+        self.__dict__[name.removesuffix(".yaml")] = parsed
+        self.record(_POLICY_LEAF, {"what": name, "sha256": sha256(document).hexdigest()})
+        return True
+
+    # — rooms —
+
+    def log(self) -> Log:
+        """The ledger, recovered. Raises `LedgerRewritten` if it is not the log that was signed."""
+        from custodes.ledger.log import Log
+        from custodes.ledger.signer import Signer
+
+        if self._log is None:
+            self._log = Log.open(self.path / "ledger" / "log", Signer.from_bytes(self._read_key("signing.key")))
+        return self._log
+
+    def vault(self) -> Vault:
+        """The sealed memory."""
+        from custodes.store.vault import Vault
+
+        return Vault(self.path / "vault", self._key("vault"))
+
+    def accesses(self) -> Accesses:
+        """The stored accesses."""
+        from custodes.store.accesses import Accesses
+
+        return Accesses(self.path / "accesses")
+
+    def desk(self) -> Desk:
+        """Findings kept from run to run."""
+        from custodes.store.desk import Desk
+
+        return Desk(self.path / "desk.sqlite")
+
+    def context(self) -> ContextStore:
+        """The context tables; each load is recorded."""
+        from custodes.context.tables import ContextStore
+
+        return ContextStore(self.path / "context", self.pseudonyms, record=self.record)
+
+    def registry(self) -> Registry:
+        """The registry of protected people, which cannot be listed."""
+        from custodes.protected.registry import Registry
+
+        return Registry(self.path / "registry", self._key("registry"))
+
+    def engine(self) -> Engine:
+        """A fresh engine that reads files of this home only. The caller closes it."""
+        from custodes.engines.duckdb_engine import open_engine
+
+        limits = self.settings.engine
+        return open_engine(memory_mb=limits.memory_mb, threads=limits.threads, directory=self.path)
+
+    def intake(self) -> Intake:
+        """The only writer of accesses."""
+        from custodes.intake import Intake, Limits
+
+        limits = self.settings.intake
+        return Intake(
+            self.path,
+            log=self.log(),
+            vault=self.vault(),
+            pseudonyms=self.pseudonyms,
+            key=blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest(),
+            table_key=blake2b(b"subject keys", key=self._key("vault"), digest_size=32).digest(),
+            datamap=self.datamap,
+            policy=self.policy,
+            limits=Limits(limits.batch_records, limits.batch_mib * 2**20, coarse_net=limits.client_net == "coarse"),
+        )
+
+    def rooms(self) -> watch.Rooms:
+        """Everything that the main path stands on. The caller closes `engine`."""
+        from custodes import explain, rule, watch
+        from custodes.explain import views
+        from custodes.model.run import Checkpoint
+
+        context, accesses, registry = self.context(), self.accesses(), self.registry()
+        point = self.log().publish()
+
+        def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
+            views.build(engine, accesses, context, self.datamap, self.policy, registry, since=since, until=until)
+
+        return watch.Rooms(
+            engine=self.engine(),
+            build_views=build,
+            policy=self.policy,
+            loaded=context.tables(),
+            templates=explain.load_templates(),
+            rules=rule.load_shelf(),
+            checkpoint=Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii")),
+            coverage=lambda _: self.coverage(),
+            rejected=self.rejected(),
+            simulated=self.simulated,
+        )
+
+    # — the record —
+
+    def record(self, kind: int, what: Mapping[str, Json]) -> int:
+        """Append a leaf of kinds 4 to 10 about the home itself; its contents go sealed to the vault. Returns its index."""
+        from custodes.store.recorder import Recorder
+
+        return Recorder(self.log(), self.vault()).record(kind, what)
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign and publish what the log holds now."""
+        return self.log().publish()
+
+    def coverage(self) -> tuple[SourceCoverage, ...]:
+        """How much of each source names a subject, what such a log cannot show, and what intake noticed about it."""
+        from custodes.model.run import SourceCoverage
+
+        notes = self.notes()
+        return tuple(
+            SourceCoverage(
+                name,
+                state.tally.accesses,
+                state.tally.resolved,
+                tuple(state.cannot_see),
+                tuple(dict.fromkeys(note["text"] for note in notes if note["source"] == name)),
+            )
+            for name, state in sorted(self.accesses().manifest().sources.items())
+        )
+
+    def rejected(self) -> dict[str, int]:
+        """Rejected records by reason, over all sources. Needs no key."""
+        counts: dict[str, int] = {}
+        for state in self.accesses().manifest().sources.values():
+            for reason, count in state.tally.rejected.items():
+                counts[reason] = counts.get(reason, 0) + count
+        return counts
+
+    def notes(self) -> list[dict[str, str]]:
+        """What was noticed about the logs themselves (gaps, forged lines, changed settings): `source`, `kind`, `text`."""
+        return self.accesses().notes()
+
+    def reveal_simulated(self, words: Iterable[str]) -> dict[str, str]:
+        """Return company ids behind pseudonyms and access ids. Raises `Refused` unless the first leaf says *simulated*."""
+        if not self.simulated:
+            raise Refused("company ids are shown in simulated homes only")
+        wanted = set(words)
+        vault = self.vault()
+        found = vault.names(wanted)
+        found.update(vault.source_ids(wanted))
+        return found
+
+    # — keys —
+
+    def _key(self, name: str) -> bytes:
+        key = self._read_key(f"{name}.key")
+        if len(key) != 32:
+            raise MissingSecret(f"keys/{name}.key has not 32 bytes")
+        return key
+
+    def _read_key(self, name: str) -> bytes:
+        try:
+            return (self.path / "keys" / name).read_bytes()
+        except OSError as wrong:
+            raise MissingSecret(f"keys/{name} cannot be read: {wrong.strerror}", hint="restore it from your key backup") from None
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    try:
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is a file", hint="name a new or empty folder")
+        names = {entry.name for entry in folder.iterdir()}
+    except OSError as wrong:
+        raise InputError(f"{folder} cannot be read: {wrong.strerror}") from None
+    if FILE in names:
+        raise ConfigError(f"{folder} is a home already; a home is never overwritten", hint="name a new folder")
+    if names:
+        raise ConfigError(
+            f"{folder} is not empty", hint="name a new or empty folder; if an earlier `init` was interrupted, remove what it left"
+        )
+
+
+def _yaml(file: Path) -> object:
+    try:
+        return _yaml_of(file.read_bytes(), file.name)
+    except FileNotFoundError:
+        return None
+    except OSError as wrong:
+        raise ConfigError(f"{file.name} cannot be read: {wrong.strerror}") from None
+
+
+def _yaml_of(document: bytes, name: str) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(document)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
+        raise ConfigError(f"{name} is no YAML", hint="see docs/reference/formats.md") from None

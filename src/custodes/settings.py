@@ -1,0 +1,110 @@
+"""`custodes.toml`: one file of settings → one frozen dataclass. Unknown keys are errors; secrets never stand inline.
+
+Limits carry their unit in the name. A missing key has the default shown here; `custodes init` writes only what has no default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Final
+
+from custodes.errors import ConfigError, UnknownKey, WouldCreate
+
+FILE: Final = "custodes.toml"
+SCHEMA: Final = "custodes.settings/1"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """`origin`: the log's name, without a scheme, for its whole life. `key_name`: what its signatures are called (the origin)."""
+
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """How logs are read.
+
+    `batch_records`: raw records of one group commit. `batch_mib`: their bytes. `client_net`: `keyed` keeps the network of a
+    client's address only as a keyed hash; `coarse` keeps the /24 or /48 readable (an address with its end cut off).
+    """
+
+    batch_records: int = 20_000
+    batch_mib: int = 32
+    client_net: str = "keyed"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the embedded query engine may use."""
+
+    memory_mb: int = 2_000
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything in `custodes.toml`."""
+
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    intake: IntakeSettings = field(default_factory=IntakeSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+
+
+_PARTS: Final = {"ledger": LedgerSettings, "intake": IntakeSettings, "engine": EngineSettings}
+_CHOICES: Final = {"intake.client_net": ("keyed", "coarse")}
+
+
+def read_settings(home: Path) -> Settings:
+    """Read `home/custodes.toml`. Raises `WouldCreate` if there is no home, `UnknownKey` or `ConfigError` naming the key."""
+    try:
+        text = (home / FILE).read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise WouldCreate(f"{home} is no home: it has no {FILE}") from None
+    except OSError as wrong:
+        raise ConfigError(f"{FILE} cannot be read: {wrong.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{FILE} is not UTF-8") from None
+    try:
+        return settings_of(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as wrong:
+        raise ConfigError(f"{FILE}: {wrong}") from None
+
+
+def settings_of(document: Mapping[str, object]) -> Settings:
+    """Turn a decoded settings file into values, checking every key and type."""
+    body = dict(document)
+    if body.pop("schema", SCHEMA) != SCHEMA:
+        raise UnknownKey(f"{FILE}: expected schema {SCHEMA}")
+    if unknown := set(body) - set(_PARTS):
+        raise UnknownKey(f"{FILE}: unknown key {min(unknown)!r}; expected {', '.join(sorted(_PARTS))}")
+    settings = Settings(
+        ledger=LedgerSettings(**_part("ledger", body)),  # type: ignore[arg-type]  # `_part` checked names and types
+        intake=IntakeSettings(**_part("intake", body)),  # type: ignore[arg-type]  # likewise
+        engine=EngineSettings(**_part("engine", body)),  # type: ignore[arg-type]  # likewise
+    )
+    if not settings.ledger.origin:
+        raise ConfigError(f"{FILE}: ledger.origin is missing")
+    return settings
+
+
+def _part(name: str, body: Mapping[str, object]) -> dict[str, object]:
+    given = body.get(name, {})
+    if not isinstance(given, dict):
+        raise UnknownKey(f"{FILE}: {name} must be a section")
+    defaults = _PARTS[name]()
+    known = {item.name: type(getattr(defaults, item.name)) for item in fields(defaults)}
+    for key, value in given.items():
+        place = f"{name}.{key}"
+        if key not in known:
+            raise UnknownKey(f"{FILE}: unknown key {place!r}; expected {', '.join(sorted(known))}")
+        if type(value) is not known[key]:
+            raise ConfigError(f"{FILE}: {place} must be {'a whole number' if known[key] is int else 'text'}")
+        if known[key] is int and value < 1:
+            raise ConfigError(f"{FILE}: {place} must be 1 or more")
+        if place in _CHOICES and value not in _CHOICES[place]:
+            raise ConfigError(f"{FILE}: {place} must be one of {', '.join(_CHOICES[place])}")
+    return given

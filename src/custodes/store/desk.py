@@ -1,0 +1,90 @@
+"""The desk: findings and campaigns of the runs so far, in one SQLite file. Small, and rebuilt by running `watch` again.
+
+A finding's id is made of its rule and accesses, so a second run updates the row and adds none. Only pseudonyms are kept here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from custodes.errors import NotDurable
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS findings (
+  finding TEXT PRIMARY KEY, rule TEXT NOT NULL, campaign TEXT,
+  first_seen TEXT NOT NULL, last_seen TEXT NOT NULL, document BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS campaigns (
+  campaign TEXT PRIMARY KEY, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL, document BLOB NOT NULL
+) STRICT;
+"""
+_PUT_FINDING: Final = """
+INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (finding) DO UPDATE SET campaign = excluded.campaign, last_seen = excluded.last_seen, document = excluded.document
+"""
+_PUT_CAMPAIGN: Final = """
+INSERT INTO campaigns VALUES (?, ?, ?, ?)
+ON CONFLICT (campaign) DO UPDATE SET last_seen = excluded.last_seen, document = excluded.document
+"""
+
+
+class Desk:
+    """Findings by id. Each call is one transaction. Raises `NotDurable` if the file cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save_findings(self, rows: Iterable[Mapping[str, object]]) -> int:
+        """Keep findings (documents of `custodes.finding/1`) in place of older forms of the same. Returns how many are new."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values = [(str(row["finding"]), str(row["rule"]), row.get("campaign"), now, now, msgspec.json.encode(row)) for row in rows]
+        return self._put("findings", _PUT_FINDING, values)
+
+    def save_campaigns(self, rows: Iterable[Mapping[str, object]]) -> int:
+        """Keep campaigns (documents of `custodes.campaign/1`) likewise. Returns how many are new."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return self._put("campaigns", _PUT_CAMPAIGN, [(str(row["campaign"]), now, now, msgspec.json.encode(row)) for row in rows])
+
+    def findings(self) -> list[dict[str, object]]:
+        """Return all findings kept, by id."""
+        return self._documents("SELECT document FROM findings ORDER BY finding")
+
+    def campaigns(self) -> list[dict[str, object]]:
+        """Return all campaigns kept, by id."""
+        return self._documents("SELECT document FROM campaigns ORDER BY campaign")
+
+    def _put(self, table: str, statement: str, values: Sequence[tuple[object, ...]]) -> int:
+        with closing(self._open()) as connection:
+            try:
+                with connection:
+                    before = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                    connection.executemany(statement, values)
+                    after = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            except sqlite3.Error as wrong:
+                raise NotDurable(f"desk.sqlite could not be written: {wrong.sqlite_errorname}") from None
+        return int(after - before)
+
+    def _documents(self, query: str) -> list[dict[str, object]]:
+        if not self._path.exists():
+            return []
+        with closing(self._open()) as connection:
+            return [msgspec.json.decode(document) for (document,) in connection.execute(query)]
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            fresh = not self._path.exists()
+            if fresh:
+                self._path.touch(mode=0o600)
+            connection = sqlite3.connect(self._path, timeout=30)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_TABLES)
+        except (OSError, sqlite3.Error):
+            raise NotDurable("desk.sqlite could not be opened") from None
+        return connection
