@@ -37,7 +37,6 @@ def as_sarif(run: WatchRun, *, version: str) -> str:
                         ],
                     }
                 },
-                "columnKind": "unicodeCodePoints",
                 "results": [
                     _result(finding, codes.index(finding.rule), campaign.campaign, campaign.rank, campaign.fields)
                     for finding, campaign in shown
