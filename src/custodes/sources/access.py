@@ -1,0 +1,561 @@
+r"""`access`: the public contract `custodes.access/1`, as NDJSON, CSV or Parquet. Columns: see docs/reference/formats.md.
+
+Every record can be read by itself, today and from the vault in years: an NDJSON record is its line; a CSV record is the header
+line, `\n`, and the record (so a changed header makes other records: it changes what they say); a Parquet record is the row as
+canonical JSON without nulls. The parser therefore needs no state. What the sender states is taken as stated, never mended.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from custodes.errors import InputError, UnreadableFile
+from custodes.lines import LIMIT, Quoted, read_head, read_lines
+from custodes.model.canonical import canonical
+from custodes.model.datamap import DataMap
+from custodes.model.draft import Draft, FieldUse, Parsed, Raw, Rejected, Resource, Selector, SubjectUse
+from custodes.model.words import ACTIONS, ACTOR_KINDS, OUTCOMES, SCOPES, SELECTORS
+from custodes.source import CannotSee, Chunk, Coverage, Follow, Position
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REQUIRED: Final = ("time", "actor", "action", "system")
+_PARQUET: Final = b"PAR1"
+_ROWS: Final = 2000
+_LARGEST: Final = 2**63 - 1
+_LOOKED_AT: Final = 20
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_AHEAD: Final = timedelta(days=1)
+_NEVER_MORE_THAN_NAMED: Final = frozenset({"named", "key_predicate"})
+
+csv.field_size_limit(
+    LIMIT
+)  # the module's own limit of 128 KiB would refuse long statements; records are bounded when they are read
+
+MANIFEST: Final = Coverage(
+    source="access",
+    version="access/1",
+    sees=("whatever the sender states: actor, subjects, fields, purpose, reason, rows",),
+    cannot_see=(
+        CannotSee(
+            "accesses that the sender does not report",
+            "the file is the sender's own account",
+            "read a log of the data store itself as well (pgaudit, cloudtrail), or put the gate in front of it",
+        ),
+        CannotSee(
+            "records that were dropped before sending",
+            "only `seq` within `seq_of` numbers them, and both are optional",
+            "fill `seq` from a counter without holes, one per session, shard or file",
+        ),
+        CannotSee(
+            "whether a statement in `query` reached more persons than `subjects` names",
+            "the sender's list is taken as complete where the scope is `named` or `key_predicate`",
+            "state the scope as it is (`set`, `attribute_predicate`), or read the data store's own log",
+        ),
+        CannotSee(
+            "whether purpose and reason are true",
+            "they are claims of the sender",
+            "load tickets, cases and grants as context: they are what explains, not the claim",
+        ),
+    ),
+    subject="named",
+    fields="reported",
+    rows=True,
+    purpose="purpose",
+    gap_proof="none",
+    tail_proof=False,
+    deletable_by=("the sender", "whoever can write the file before it is read"),
+    checked="2026-11-22",
+)
+
+
+class _Bad(Exception):
+    """A record that cannot be read. Not an error of the tree: its text becomes the reason of a `Rejected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSource:
+    """The source. `clock` says what counts as the future."""
+
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def name(self) -> str:
+        """Return `access`."""
+        return MANIFEST.source
+
+    @property
+    def version(self) -> str:
+        """Return the parser's version."""
+        return MANIFEST.version
+
+    @property
+    def manifest(self) -> Coverage:
+        """Say what such a file cannot show."""
+        return MANIFEST
+
+    def sniff(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - content decides, names lie
+        """Recognise Parquet, or at least three of the four required columns (so that an error can name the fourth)."""
+        if head.startswith(_PARQUET):
+            return True
+        if _is_csv(head):
+            return _enough({cell.strip() for cell in _first_line(head).decode("utf-8", "replace").replace('"', "").split(",")})
+        return any(map(_looks_like_ours, _first_lines(head)))
+
+    def read(self, path: str, position: Position, *, follow: Follow | None = None) -> Iterator[Chunk]:
+        """Yield raw records. Raises `InputError` if a CSV header or Parquet schema lacks a required column."""
+        head = read_head(path)
+        if head.startswith(_PARQUET):
+            return _read_parquet(path, position)
+        if _is_csv(head):
+            return _read_csv(path, head, position, follow)
+        return read_lines(path, position, follow=follow)
+
+    def parser(self, datamap: DataMap, state: bytes | None = None) -> AccessParser:  # noqa: ARG002 - contract of all sources
+        """Return a parser; it keeps nothing between records."""
+        return AccessParser(self.clock)
+
+
+class AccessParser:
+    """Turns records into drafts, one by one, whatever their order."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._header: bytes = b""
+        self._columns: list[str] = []
+
+    def feed(self, raws: Sequence[Raw]) -> Parsed:
+        """Parse each record by itself; a bad one is rejected with its reason, a CSV header counted."""
+        parsed = Parsed()
+        latest = self._clock() + _AHEAD
+        headers = 0
+        for raw in raws:
+            try:
+                row = self._row(raw)
+                if row is None:
+                    headers += 1
+                else:
+                    parsed.drafts.append(_draft(raw, row, latest))
+            except (_Bad, InputError) as bad:
+                parsed.rejected.append(Rejected(raw, str(bad)))
+        if headers:
+            parsed.counted["header"] = headers
+        return parsed
+
+    def finish(self) -> Parsed:
+        """Nothing is held back."""
+        return Parsed()
+
+    def state(self) -> bytes:
+        """Nothing is kept."""
+        return b""
+
+    def _row(self, raw: Raw) -> dict[str, Any] | None:
+        if raw.cut:
+            raise _Bad("record longer than the limit: kept by its first bytes, its length and its SHA-256")
+        header, newline, record = raw.data.partition(b"\n")
+        if not newline:
+            return _json_row(raw.data)
+        if not record:
+            return None
+        if header != self._header:
+            self._header, self._columns = header, _columns(header)
+        return _csv_row(self._columns, record)
+
+
+def _json_row(data: bytes) -> dict[str, Any]:
+    """Decode one JSON object strictly: no duplicate keys, no lone surrogates, finite numbers."""
+    try:
+        row = _DECODE(data)
+        if type(row) is not dict:
+            raise _Bad("not a JSON object")
+        # Without blanks each key makes one `":`. As many of them as keys: none is double, none is nested. Else look closely.
+        if data.translate(None, b" \t\r").count(b'":') != len(row):
+            json.loads(data, object_pairs_hook=_once)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise _Bad("not UTF-8") from None
+        if isinstance(error, msgspec.ValidationError):
+            raise _Bad("a number is out of range") from None
+        raise _Bad("not JSON" if not isinstance(error, RecursionError) else "not JSON: nested too deeply") from None
+    return row
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise _Bad("duplicate key: a name stands twice in one object")
+    return row
+
+
+_DECODE: Final = msgspec.json.Decoder().decode
+
+
+def _csv_row(columns: list[str], record: bytes) -> dict[str, Any]:
+    try:
+        text = record.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Bad("not UTF-8") from None
+    if '"' in text:
+        try:
+            rows = list(csv.reader([text], strict=True))
+        except csv.Error:
+            raise _Bad("torn record: a quote is not closed, or text follows a closing quote") from None
+        cells = rows[0] if len(rows) == 1 else []
+    else:
+        cells = text.split(",")
+    if len(cells) != len(columns):
+        raise _Bad(f"wrong number of columns: expected {len(columns)}, as in the header")
+    row: dict[str, Any] = {}
+    for column, cell in zip(columns, cells, strict=True):
+        if cell:
+            convert = _FROM_TEXT.get(column)
+            row[column] = convert(cell) if convert else cell
+    return row
+
+
+def _draft(raw: Raw, row: dict[str, Any], latest: datetime) -> Draft:
+    made: dict[str, Any] = {}
+    extra: dict[str, str] = {}
+    for name, value in row.items():
+        if value is None or value == "":
+            continue
+        check = _CHECKS.get(name)
+        if check is not None:
+            made[name] = check(name, value)
+        else:
+            extra[name] = value if type(value) is str else msgspec.json.encode(value).decode("utf-8")
+    for name in REQUIRED:
+        if name not in made:
+            raise _Bad(f"missing {name}")
+    subjects = made.pop("subjects", None)
+    resources = made.pop("resource", ())
+    fields = made.pop("fields", None)
+    selectors = made.pop("selector", ())
+    draft = Draft([raw], **made)
+    if resources:
+        draft.resources = [Resource(name) for name in resources]
+    if fields is None:
+        draft.field_basis = "unknown"
+    else:
+        resource = 0 if len(resources) == 1 else -1
+        draft.fields = [FieldUse(name, "projected", resource) for name in fields]
+    if selectors:
+        draft.selectors = [Selector(kind) for kind in selectors]
+    _count_persons(draft, subjects, "subject_scope" in made)
+    draft.operation = draft.action
+    draft.extra = extra
+    if draft.on_behalf_of is not None:
+        draft.behalf_basis = "declared"
+    if draft.purpose is not None:
+        draft.purpose_basis = "source_justification"
+    if draft.rows is not None:
+        draft.rows_basis = "reported"
+    if not _EARLIEST <= draft.time <= latest:
+        draft.coverage.append("clock_skew")
+    return draft
+
+
+def _count_persons(draft: Draft, subjects: list[str] | None, stated: bool) -> None:
+    """Set subjects, scope and bounds. A scope that is stated without naming anybody stays as stated, unbounded above."""
+    if subjects:
+        draft.subjects = [SubjectUse(subject) for subject in subjects]
+        draft.subject_basis = "source_named"
+        draft.subject_min = len(subjects)
+        if not stated:
+            draft.subject_scope = "named"
+        if draft.subject_scope in _NEVER_MORE_THAN_NAMED:
+            draft.subject_max = len(subjects)
+    elif draft.subject_scope in ("none", "aggregate"):
+        draft.subject_max = 0
+
+
+def _text(name: str, value: Any) -> str:
+    if type(value) is not str:
+        raise _Bad(f"{name} is not text: expected text, got {_kind(value)}")
+    return value
+
+
+def _word(name: str, value: Any) -> str:
+    words = _WORDS[name]
+    if type(value) is not str or value not in words:
+        raise _Bad(f"{name} is none of the words {', '.join(sorted(words))}")
+    return value
+
+
+def _words(name: str, value: Any) -> list[str]:
+    return [_word(name, item) for item in (value if type(value) is list else [value])]
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """Return a list of texts, each once, in the order given."""
+    if type(value) is not list:
+        raise _Bad(f"{name} is not a list: expected a list of texts, got {_kind(value)}")
+    for item in value:
+        if type(item) is not str:
+            raise _Bad(f"{name} holds something that is not text: got {_kind(item)}")
+    return [item for item in dict.fromkeys(value) if item]
+
+
+def _texts_or_split(name: str, value: Any) -> list[str]:
+    return _texts(name, value.split(";") if type(value) is str else value)
+
+
+def _number(name: str, value: Any) -> int:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int:
+        raise _Bad(f"{name} is not a number: expected a whole number, got {_kind(value)}")
+    if value < 0:
+        raise _Bad(f"negative count in {name}")
+    if value > _LARGEST:
+        raise _Bad(f"{name} is out of range")
+    return value
+
+
+def _truth(name: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise _Bad(f"{name} is neither true nor false: got {_kind(value)}")
+    return value
+
+
+def _country(name: str, value: Any) -> str:
+    if type(value) is not str or len(value) != 2 or not (value.isascii() and value.isalpha() and value.isupper()):
+        raise _Bad(f"{name} is not a country: expected two capital letters (ISO 3166)")
+    return value
+
+
+def _time(name: str, value: Any) -> datetime:
+    """Return an aware UTC time from RFC 3339 text; a leap second becomes the first instant after it."""
+    if type(value) is not str:
+        raise _Bad(f"{name} is not text: expected RFC 3339, such as 2026-03-02T10:00:00Z, got {_kind(value)}")
+    match = _TIME.fullmatch(value)
+    if match is None or not value.isascii():
+        raise _Bad(f"{name} is not a time: expected RFC 3339, such as 2026-03-02T10:00:00Z")
+    if match[2] is None:
+        raise _Bad(f"{name} without zone: expected RFC 3339 with Z or an offset, such as 2026-03-02T10:00:00Z")
+    try:
+        if value[17:19] == "60":
+            return datetime.fromisoformat(f"{value[:17]}59{match[2].upper()}").astimezone(UTC) + timedelta(seconds=1)
+        made = datetime.fromisoformat(value.upper())
+        return made if made.tzinfo is UTC else made.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _Bad(f"{name} is not a time: no such moment") from None
+
+
+def _kind(value: Any) -> str:
+    """Name the JSON type of a value, never the value."""
+    return _KINDS.get(type(value), "something else")
+
+
+def _number_from_text(cell: str) -> int | str:
+    return int(cell) if re.fullmatch(r"-?[0-9]{1,30}", cell) else cell
+
+
+def _truth_from_text(cell: str) -> bool | str:
+    return {"true": True, "false": False, "1": True, "0": False}.get(cell.lower(), cell)
+
+
+def _list_from_text(cell: str) -> list[str]:
+    return cell.split(";")
+
+
+_KINDS: Final = {str: "text", int: "a number", float: "a number", bool: "a truth value", list: "a list", dict: "an object"}
+_WORDS: Final = {
+    "action": ACTIONS,
+    "actor_kind": ACTOR_KINDS,
+    "outcome": OUTCOMES,
+    "subject_scope": SCOPES,
+    "selector": SELECTORS,
+}
+_CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    **dict.fromkeys(("id", "actor", "on_behalf_of", "system", "query", "purpose", "reason", "session", "device"), _text),
+    **dict.fromkeys(("derived", "derived_from", "seq_of"), _text),
+    **dict.fromkeys(("action", "actor_kind", "outcome", "subject_scope"), _word),
+    **dict.fromkeys(("fields", "subjects"), _texts),
+    **dict.fromkeys(("rows", "seq"), _number),
+    **dict.fromkeys(("deliberate", "break_glass"), _truth),
+    "time": _time,
+    "resource": _texts_or_split,
+    "selector": _words,
+    "client_country": _country,
+}
+_FROM_TEXT: Final[Mapping[str, Callable[[str], Any]]] = {
+    **dict.fromkeys(("fields", "subjects", "resource", "selector"), _list_from_text),
+    **dict.fromkeys(("rows", "seq"), _number_from_text),
+    **dict.fromkeys(("deliberate", "break_glass"), _truth_from_text),
+}
+
+
+def _looks_like_ours(line: bytes) -> bool:
+    row = _object(line)
+    if row is None:  # perhaps longer than what is looked at: the names in quotes are proof enough
+        return line.lstrip().startswith(b"{") and all(b'"%b"' % name.encode() in line for name in REQUIRED)
+    return _enough(set(row))
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = _DECODE(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return row if type(row) is dict else None
+
+
+def _enough(names: set[str]) -> bool:
+    return len(names & set(REQUIRED)) >= len(REQUIRED) - 1
+
+
+def _is_csv(head: bytes) -> bool:
+    """Tell CSV from NDJSON, whose first line may be damaged: it names columns, and no line nearby is a JSON object."""
+    first = _first_line(head)
+    if first.lstrip()[:1] in (b"{", b"[") or not (b"," in first or sum(name.encode() in first for name in REQUIRED) > 1):
+        return False
+    return not any(_object(line) is not None for line in _first_lines(head))
+
+
+def _first_lines(head: bytes) -> list[bytes]:
+    return [line for line in head.split(b"\n", _LOOKED_AT)[:_LOOKED_AT] if line.strip()]
+
+
+def _first_line(head: bytes) -> bytes:
+    return next((line.removesuffix(b"\r") for line in head.split(b"\n") if line.strip()), b"")
+
+
+def _read_csv(path: str, head: bytes, position: Position, follow: Follow | None) -> Iterator[Chunk]:
+    header = _first_line(head)
+    width = len(_columns(header, path))
+
+    def whole(candidate: bytes) -> bool:
+        try:
+            rows = list(csv.reader([candidate.decode("latin-1")], strict=True))
+        except csv.Error:
+            return False
+        return len(rows) == 1 and len(rows[0]) == width
+
+    file, line = path, position.line
+    for chunk in read_lines(path, position, follow=follow, quoted=Quoted(whole=whole)):
+        raws: list[Raw] = []
+        for raw in chunk.raws:
+            if raw.file != file or raw.line <= line:  # another file, or the same one from its beginning
+                header = _first_line(read_head(raw.file))
+                width = len(_columns(header, raw.file))
+            file, line = raw.file, raw.line
+            if raw.cut:
+                raws.append(raw)
+            elif raw.data == header:
+                raws.append(raw._replace(data=header + b"\n"))
+            else:
+                raws.append(raw._replace(data=b"%b\n%b" % (header, raw.data)))
+        yield chunk._replace(raws=raws)
+
+
+def _columns(header: bytes, path: str = "") -> list[str]:
+    """Return the column names of a CSV header. Raises `InputError` naming what is missing or double."""
+    try:
+        names = [name.strip() for name in next(csv.reader([header.decode("utf-8")], strict=True), [])]
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path}: the CSV header is not readable UTF-8 text", hint=_EXPECTED) from None
+    _check_columns(names, path)
+    return names
+
+
+def _check_columns(names: list[str], path: str) -> None:
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise InputError(f"{path}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}", hint=_EXPECTED)
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: a column name stands twice", hint=_EXPECTED)
+
+
+_EXPECTED: Final = f"expected comma-separated columns with at least {', '.join(REQUIRED)}: see docs/reference/formats.md"
+
+
+def _read_parquet(path: str, position: Position) -> Iterator[Chunk]:
+    """Yield rows as records; `offset` and `line` count rows. A Parquet file does not grow: there is nothing to follow."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        inode, digest = _identity(path)
+        if position.digest != digest:
+            position = Position()
+        with ParquetFile(path) as file:
+            _check_columns(file.schema_arrow.names, path)
+            _check_zone(file.schema_arrow, path)
+            row = 0
+            for batch in file.iter_batches(batch_size=_ROWS):
+                start, row = row, row + batch.num_rows
+                if row <= position.offset:
+                    continue
+                rows = _utc(batch).to_pylist()[max(0, position.offset - start) :]
+                first = row - len(rows) + 1
+                raws = [Raw(_canonical_row(values), path, number) for number, values in enumerate(rows, first)]
+                yield Chunk(raws, Position(row, row, inode, digest))
+    except (ArrowException, OSError) as error:
+        raise UnreadableFile(f"{path} is no readable Parquet file", hint="write it again; its end may be missing") from error
+
+
+def _identity(path: str) -> tuple[int, str]:
+    with Path(path).open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 4096))
+        return Path(path).stat().st_ino, sha256(b"%d " % size + file.read()).hexdigest()
+
+
+def _check_zone(schema: pa.Schema, path: str) -> None:
+    from pyarrow import types
+
+    kind = schema.field("time").type
+    if types.is_timestamp(kind) and kind.tz is None:
+        raise InputError(f"{path}: time without zone", hint="expected the column type timestamp[us, UTC]")
+
+
+def _utc(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with all times in microseconds: Python knows no finer ones."""
+    import pyarrow as pa
+
+    columns = [
+        column.cast(pa.timestamp("us", tz="UTC" if column.type.tz else None), safe=False)
+        if pa.types.is_timestamp(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _canonical_row(values: Mapping[str, Any]) -> bytes:
+    """Return a row as canonical JSON; what JSON lacks becomes text, a whole number stored as a float becomes a number."""
+    try:
+        return canonical({name: _plain(value) for name, value in values.items() if value is not None})
+    except TypeError:
+        raise InputError("a Parquet column has a name beyond the basic characters", hint="rename it") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int):
+        return value if -(2**53) < value < 2**53 else str(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return msgspec.json.encode(value, enc_hook=str).decode("utf-8").strip('"')
+
+
+SOURCE: Final = AccessSource()
