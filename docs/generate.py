@@ -1,4 +1,7 @@
-"""Generate the reference pages from the code: `python docs/generate.py` writes them, `--check` fails if a committed page differs."""
+"""Generate the reference pages from the code.
+
+`python docs/generate.py` writes them, `--check` fails if a committed page differs.
+"""
 
 from __future__ import annotations
 
@@ -46,19 +49,21 @@ def _help(command: click.Command, parent: click.Context, name: str, depth: int =
 def formats() -> Iterator[str]:
     """The context tables and vocabularies."""
     yield "# What comes in\n"
-    yield "Files are NDJSON, CSV or Parquet (or .gz) with the same column names; times are RFC 3339 with a zone; identifiers are the company's"
-    yield "own and are replaced by keyed pseudonyms at intake. A missing value is absent, empty (CSV) or null, and never means zero. Unknown"
-    yield "columns are never an error. A line that cannot be read is kept, sealed and counted; the rest goes on.\n"
-    yield "```\nFOLDER/accesses*.ndjson|csv|parquet   accesses\nFOLDER/context/<table>.csv|ndjson|parquet\nFOLDER/datamap.yaml  FOLDER/policy.yaml\n```\n"
+    yield "Files are NDJSON, CSV or Parquet (or .gz) with the same column names; times are RFC 3339 with a zone; identifiers are"
+    yield "the company's own and are replaced by keyed pseudonyms at intake. A missing value is absent, empty (CSV) or null, and"
+    yield "never means zero. Unknown columns are never an error. A line that cannot be read is kept, sealed and counted; the rest"
+    yield "goes on.\n"
+    yield "```\nFOLDER/accesses*.ndjson|csv|parquet"
+    yield "FOLDER/context/<table>.csv|ndjson|parquet\nFOLDER/datamap.yaml  FOLDER/policy.yaml\n```\n"
     yield "`custodes load FOLDER` takes it whole and says what is missing and what that leaves unchecked.\n"
     yield "## Accesses: `custodes.access/1`\n"
     yield (REFERENCE / "accesses.inc.md").read_text(encoding="utf-8")
     yield "## Context tables\n"
-    yield 'All are optional; what is missing is said as "could not check". Every row may carry `valid_from`, `valid_to`; joins are as of the'
-    yield "time of the access. **Bold**: required. Kinds: *actor*, *subject*, *person*, *ref* become pseudonyms; *text* is sealed.\n"
+    yield 'All are optional; what is missing is said as "could not check". Every row may carry `valid_from`, `valid_to`; joins are'
+    yield "as of the time of the access. **Bold**: required. *actor*, *subject*, *person*, *ref* become pseudonyms; *text* is sealed.\n"
     yield "| table | columns |\n|---|---|"
     for table in TABLES.values():
-        columns = ", ".join(f"{'**' if c.required else ''}{c.name}{'**' if c.required else ''} ({c.kind})" for c in table.columns)
+        columns = ", ".join(f"**{c.name}** ({c.kind})" if c.required else f"{c.name} ({c.kind})" for c in table.columns)
         yield f"| `{table.name}` | {columns} |"
     yield "\n`protected` (subject, class, enrolled, expires) is read at enrolment only and kept as keyed hashes.\n"
     yield "## Vocabularies\n"
@@ -69,8 +74,8 @@ def formats() -> Iterator[str]:
 def views() -> Iterator[str]:
     """The views that rules and templates may read."""
     yield "# Views\n"
-    yield "What explanation templates and rules may read, and nothing else. `access` is the ledger index of the access. Besides these, every"
-    yield "context table is a view of its own name with its columns, `row_key` and `recorded`.\n"
+    yield "What explanation templates and rules may read, and nothing else. `access` is the ledger index of the access. Besides"
+    yield "these, every context table is a view of its own name with its columns, `row_key` and `recorded`.\n"
     for name, columns in VIEWS.items():
         yield f"## `{name}`\n\n| column | type |\n|---|---|"
         yield from (f"| `{column}` | {kind} |" for column, kind in columns.items())
