@@ -191,13 +191,14 @@ class Home:
         """The context tables; each load is recorded."""
         from custodes.context.tables import ContextStore
 
-        return ContextStore(self.path / "context", self.pseudonyms, record=self.record)
+        return ContextStore(self.path / "context", self.pseudonyms, record=self.record, keep=self.vault().keep)
 
     def registry(self) -> Registry:
         """The registry of protected people, which cannot be listed."""
+        from custodes.protected.key import read_key
         from custodes.protected.registry import Registry
 
-        return Registry(self.path / "registry", self._key("registry"))
+        return Registry(self.path / "registry", read_key(self.path / "keys" / "registry.key"))
 
     def engine(self) -> Engine:
         """A fresh engine that reads files of this home only. The caller closes it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import blake2b, sha256, shake_256
 from pathlib import Path
 from typing import Final
@@ -102,7 +103,12 @@ class Vault:
         self.intake = Stream(path / "intake", key, ("names", "values", "raws", "rows"))
         self.own = Stream(path / "own", key, ("what",))
         self.rejected = Stream(path.parent / "rejected", key, ("lines",))
+        self.texts = Stream(path / "texts", key, ("texts",))
         self.positions = Drawer(path / "positions", key)
+
+    def keep(self, kind: str, content: bytes, day: date) -> None:
+        """Seal what a context load must not leave open: `texts` (its free text) or `rejected` (its unreadable rows)."""
+        {"texts": self.texts, "rejected": self.rejected}[kind].append([content], day)
 
     def names(self, pseudonyms: set[str]) -> dict[str, str]:
         """Return original ids of pseudonyms, as far as intake met them. The caller answers for who may ask."""

@@ -1,0 +1,184 @@
+"""The registry file: fixed-size entries, each under a name and a key that follow from the registry key *and* the subject.
+
+    entry = name 16 | nonce 12 | sealed 68      name = keyed hash of (subject, n), n = 0, 1, 2 … for further classes of one subject
+
+Unused entries are random bytes, so the file says only that it holds at most so many. It grows by whole blocks of 256 entries.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from custodes.errors import ConfigError, NotDurable, PartMissing
+
+FILE: Final = "registry"
+_NAME: Final = 16
+_NONCE: Final = 12
+_PLAIN: Final = 52
+_ENTRY: Final = _NAME + _NONCE + _PLAIN + 16
+_BLOCK: Final = 256
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One class of one subject, in force from `enrolled` (None = always) up to, not including, `expires` (None = for good)."""
+
+    cls: str
+    enrolled: datetime | None = None
+    expires: datetime | None = None
+
+    def holds(self, at: datetime) -> bool:
+        """Say whether it is in force at `at` (aware)."""
+        return (self.enrolled is None or self.enrolled <= at) and (self.expires is None or at < self.expires)
+
+
+class Registry:
+    """The registry of one home, kept in `path`. `key`: 32 bytes. One writer at a time."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._path = path
+        self._naming = blake2b(b"registry names", key=key, digest_size=32).digest()
+        self._sealing = blake2b(b"registry entries", key=key, digest_size=32).digest()
+        self._spare = blake2b(b"registry spare entries", key=key, digest_size=32).digest()
+        self._entries: dict[bytes, bytes] | None = None
+
+    def enrol(self, subject: str, cls: str, expires: datetime | None = None, *, enrolled: datetime | None = None) -> bool:
+        """Enrol one subject (pseudonym) in a class; see `enrol_all`."""
+        return self.enrol_all([(subject, Enrolment(cls, enrolled, expires))]) == 1
+
+    def enrol_all(self, subjects: Iterable[tuple[str, Enrolment]]) -> int:
+        """Enrol subjects; return how many enrolments were new. Durable on return. Protection is only ever added.
+
+        Raises `ConfigError` for a class name of more than 32 bytes, `NotDurable`.
+        """
+        entries = dict(self._read())
+        added = 0
+        for subject, enrolment in subjects:
+            known = list(self._open_all(subject, entries))
+            if enrolment in known:
+                continue
+            name = self._name(subject, len(known))
+            entries[name] = self._seal(subject, name, enrolment)
+            added += 1
+        if added:
+            self._write(entries)
+        return added
+
+    def enrolments(self, subjects: Iterable[str]) -> dict[str, tuple[Enrolment, ...]]:
+        """Return what is known of the given subjects; those without an entry are absent. There is no way to ask for all."""
+        entries = self._read()
+        if not entries:
+            return {}
+        found = ((subject, tuple(self._open_all(subject, entries))) for subject in subjects)
+        return {subject: classes for subject, classes in found if classes}
+
+    def classes_of(self, subjects: Iterable[str], at: datetime) -> dict[str, tuple[str, ...]]:
+        """Return the classes in force at `at` of the given subjects; subjects without any are absent."""
+        known = ((subject, tuple(e.cls for e in found if e.holds(at))) for subject, found in self.enrolments(subjects).items())
+        return {subject: classes for subject, classes in known if classes}
+
+    def _name(self, subject: str, number: int) -> bytes:
+        return blake2b(f"{number} {subject}".encode(), key=self._naming, digest_size=_NAME).digest()
+
+    def _cipher(self, subject: str) -> ChaCha20Poly1305:
+        return ChaCha20Poly1305(blake2b(subject.encode(), key=self._sealing, digest_size=32).digest())
+
+    def _seal(self, subject: str, name: bytes, enrolment: Enrolment) -> bytes:
+        plain = _packed(enrolment)
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher(subject).encrypt(nonce, plain, name)
+
+    def _open_all(self, subject: str, entries: dict[bytes, bytes]) -> Iterator[Enrolment]:
+        number = 0
+        while (entry := entries.get(name := self._name(subject, number))) is not None:
+            try:
+                yield _unpacked(self._cipher(subject).decrypt(entry[:_NONCE], entry[_NONCE:], name))
+            except InvalidTag:
+                raise PartMissing("an entry of the registry was changed") from None
+            number += 1
+
+    def _read(self) -> dict[bytes, bytes]:
+        if self._entries is None:
+            try:
+                data = (self._path / FILE).read_bytes()
+            except FileNotFoundError:
+                data = b""
+            except OSError as wrong:
+                raise PartMissing(f"the registry cannot be read: {wrong.strerror}") from None
+            if len(data) % (_BLOCK * _ENTRY):
+                raise PartMissing("the registry file was cut", hint="restore it from a backup")
+            found = (data[at : at + _ENTRY] for at in range(0, len(data), _ENTRY))
+            self._entries = {entry[:_NAME]: entry[_NAME:] for entry in found if not self._is_spare(entry)}
+        return self._entries
+
+    def _is_spare(self, entry: bytes) -> bool:
+        """Spare entries carry a keyed mark in their name that only the key's holder can tell from a real name."""
+        return self._mark(entry[_NAME:]) == entry[:_NAME]
+
+    def _mark(self, rest: bytes) -> bytes:
+        return blake2b(rest, key=self._spare, digest_size=_NAME).digest()
+
+    def _write(self, entries: dict[bytes, bytes]) -> None:
+        slots = [name + rest for name, rest in entries.items()]
+        while len(slots) % _BLOCK:
+            rest = os.urandom(_ENTRY - _NAME)
+            slots.append(self._mark(rest) + rest)
+        secrets.SystemRandom().shuffle(slots)
+        _replace(self._path, b"".join(slots))
+        self._entries = entries
+
+
+def _packed(enrolment: Enrolment) -> bytes:
+    """Return `enrolled i64 | expires i64 | length u8 | class`, padded: equal length whatever the class."""
+    name = enrolment.cls.encode()
+    if len(name) > _PLAIN - 20:
+        raise ConfigError(f"a protected class has at most {_PLAIN - 20} bytes in its name")
+    times = b"".join(_stamp(time).to_bytes(8, "big", signed=True) for time in (enrolment.enrolled, enrolment.expires))
+    return (times + bytes([len(name)]) + name).ljust(_PLAIN, b"\0")
+
+
+def _unpacked(plain: bytes) -> Enrolment:
+    begin, end = (int.from_bytes(plain[at : at + 8], "big", signed=True) for at in (0, 8))
+    return Enrolment(plain[17 : 17 + plain[16]].decode(), _time(begin), _time(end))
+
+
+_NONE: Final = -(2**63)
+
+
+def _stamp(time: datetime | None) -> int:
+    if time is None:
+        return _NONE
+    gap = time - _EPOCH
+    return (gap.days * 86_400 + gap.seconds) * 1_000_000 + gap.microseconds
+
+
+def _time(stamp: int) -> datetime | None:
+    from datetime import timedelta
+
+    return None if stamp == _NONE else _EPOCH + timedelta(microseconds=stamp)
+
+
+def _replace(folder: Path, data: bytes) -> None:
+    """Put the file in place in one step, readable by its owner only. Raises `NotDurable`."""
+    fresh, target = folder / f"{FILE}.new", folder / FILE
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(target)
+    except OSError as wrong:
+        raise NotDurable(f"the registry could not be written: {wrong.strerror}") from None
