@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from custodes.errors import LedgerRewritten, PartMissing
+from custodes.errors import PartMissing
 from custodes.ledger.leaf import SIZE as LEAF_SIZE
 from custodes.ledger.merkle import TILE_BYTES, WIDTH, fold, leaf_hashes
 
@@ -37,14 +37,6 @@ class Segments:
     def hash_path(self, segment: int) -> Path:
         """Return the path of a full segment's level-0 tiles."""
         return self.path / "seg" / f"{segment:06d}.hash"
-
-    def count(self) -> int:
-        """Return how many segments there are. Raises `PartMissing` if one in between is absent."""
-        names = {entry.name for entry in (self.path / "seg").glob("*.log")}
-        for segment in range(len(names)):
-            if f"{segment:06d}.log" not in names:
-                raise PartMissing(f"segment {segment:06d} of the ledger is missing")
-        return len(names)
 
     def data(self, segment: int) -> bytes:
         """Return the bytes of a segment's entries. Raises `PartMissing`."""
@@ -139,9 +131,3 @@ def read_bytes(path: Path, offset: int = 0, size: int = -1) -> bytes:
     if size >= 0 and len(data) != size:
         raise PartMissing(f"{path.name} of the ledger is shorter than its entries ask for")
     return data
-
-
-def must_be(holds: bool, what: str) -> None:
-    """Raise `LedgerRewritten` unless `holds`."""
-    if not holds:
-        raise LedgerRewritten(what)

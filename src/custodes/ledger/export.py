@@ -1,0 +1,102 @@
+"""Write a log out as the static folder that any C2SP client reads: `checkpoint`, `tile/<level>/…`, `tile/entries/…`.
+
+The folder is of one published size. Exporting again into the same folder goes on where it stopped, puts the checkpoint last, and
+then deletes the partial tiles that full ones have replaced: kept, they grow a log to many times its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from custodes.errors import ConfigError, LedgerRewritten
+from custodes.ledger.checkpoint import Checkpoint, read_unverified
+from custodes.ledger.disk import Disk
+from custodes.ledger.merkle import TILE_BYTES, WIDTH
+from custodes.ledger.proof import root_of
+from custodes.ledger.segments import Segments, read_bytes
+from custodes.ledger.tiles import ENTRIES, parse_tile_path, tile_path, tiles_of
+
+Progress = Callable[[int, int], None]
+"""Called with tiles done and tiles in all."""
+
+
+def export(path: Path, target: Path, *, progress: Progress | None = None) -> Checkpoint:
+    """Write the log in `path` at its published checkpoint to `target` and return the checkpoint.
+
+    Raises `LedgerRewritten`, and leaves the old checkpoint in `target`, if the stored tiles do not lead to the published root;
+    `ConfigError` if `target` holds another log or a larger one.
+    """
+    published = read_unverified(read_bytes(path / "checkpoint"))
+    _check_target(target, published)
+    reader, disk = Segments(path), Disk()
+    if root_of(reader, published.size) != published.root:
+        raise LedgerRewritten("the stored tiles do not lead to the published root; run fsck")
+    wanted = list(_wanted(published.size))
+    for done, (level, index, width) in enumerate(wanted, 1):
+        file = target / tile_path(ENTRIES if level < 0 else level, index, width)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            data = reader.bundle(index, width) if level < 0 else reader.tile(level, index, width)
+            if level >= 0 and len(data) != width * (TILE_BYTES // WIDTH):
+                raise LedgerRewritten("a stored tile is shorter than the published size asks for; run fsck")
+            file.with_name(file.name + ".new").write_bytes(data)
+            file.with_name(file.name + ".new").replace(file)
+        if progress is not None:
+            progress(done, len(wanted))
+    # Before this line readers see the old size, whose files are all still there; after it the new one, whose files all are.
+    disk.replace(target / "checkpoint", published.note)
+    _delete_stale(target)
+    return published
+
+
+def _wanted(size: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (level, index, width) of each bundle (level −1) and tile of a tree."""
+    levels = tiles_of(size)
+    for level, (full, partial) in [*([(-1, levels[0])] if levels else []), *enumerate(levels)]:
+        for index in range(full):
+            yield level, index, WIDTH
+        if partial:
+            yield level, full, partial
+
+
+def _check_target(target: Path, published: Checkpoint) -> None:
+    if not target.exists():
+        target.mkdir(parents=True)
+    elif (target / "checkpoint").exists():
+        there = read_unverified((target / "checkpoint").read_bytes())
+        if there.origin != published.origin or there.size > published.size:
+            raise ConfigError("the folder holds another log, or a larger size of this one", hint="name an empty folder")
+    elif any(target.iterdir()):
+        raise ConfigError("the folder is not empty and holds no log", hint="name an empty folder")
+
+
+def _delete_stale(target: Path) -> None:
+    """Delete partial tiles of which the full one exists."""
+    for partial in sorted(target.glob("tile/**/*.p/*")):
+        parsed = parse_tile_path(partial.relative_to(target).as_posix())
+        full = partial.parent.with_name(partial.parent.name.removesuffix(".p"))
+        if parsed is not None and full.exists():
+            partial.unlink()
+            if not any(partial.parent.iterdir()):
+                partial.parent.rmdir()
+
+
+class Folder:
+    """Reads a static folder (ours, Tessera's, Sunlight's hash tiles) as `tiles.Tiles`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def tile(self, level: int, index: int, width: int = WIDTH) -> bytes:
+        """Return the first `width` hashes of a tile, from the partial one or a fuller one. Raises `PartMissing`."""
+        return self._read(level, index, width, 32 * width)
+
+    def bundle(self, index: int, width: int = WIDTH) -> bytes:
+        """Return an entry bundle, which may hold more than `width` entries. Raises `PartMissing`."""
+        return self._read(ENTRIES, index, width, -1)
+
+    def _read(self, level: int | str, index: int, width: int, size: int) -> bytes:
+        exact = self.path / tile_path(level, index, width)
+        full = self.path / tile_path(level, index)
+        return read_bytes(full if full.exists() and not exact.exists() else exact, 0, size)
