@@ -13,11 +13,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from custodes.errors import InputError, UnreadableFile
 from custodes.lines import LIMIT, Quoted, read_head, read_lines
@@ -35,10 +37,9 @@ _PARQUET: Final = b"PAR1"
 _ROWS: Final = 2000
 _LARGEST: Final = 2**63 - 1
 _LOOKED_AT: Final = 20
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
-_NEVER_MORE_THAN_NAMED: Final = frozenset({"named", "key_predicate"})
 
 csv.field_size_limit(
     LIMIT
@@ -143,11 +144,14 @@ class AccessParser:
         headers = 0
         for raw in raws:
             try:
-                row = self._row(raw)
-                if row is None:
-                    headers += 1
+                if b"\n" not in raw.data:
+                    row, extra = _json_row(raw.data)
+                elif raw.cut or not raw.data.endswith(b"\n"):
+                    row, extra = _careful(self._csv_row(raw))
                 else:
-                    parsed.drafts.append(_draft(raw, row, latest))
+                    headers += 1
+                    continue
+                parsed.drafts.append(_draft(raw, row, extra, latest))
             except (_Bad, InputError) as bad:
                 parsed.rejected.append(Rejected(raw, str(bad)))
         if headers:
@@ -162,34 +166,87 @@ class AccessParser:
         """Nothing is kept."""
         return b""
 
-    def _row(self, raw: Raw) -> dict[str, Any] | None:
+    def _csv_row(self, raw: Raw) -> dict[str, Any]:
         if raw.cut:
             raise _Bad("record longer than the limit: kept by its first bytes, its length and its SHA-256")
-        header, newline, record = raw.data.partition(b"\n")
-        if not newline:
-            return _json_row(raw.data)
-        if not record:
-            return None
+        header, _, record = raw.data.partition(b"\n")
         if header != self._header:
             self._header, self._columns = header, _columns(header)
         return _csv_row(self._columns, record)
 
 
-def _json_row(data: bytes) -> dict[str, Any]:
-    """Decode one JSON object strictly: no duplicate keys, no lone surrogates, finite numbers."""
+_Action = Literal["read", "query", "list", "search", "export", "write", "delete", "approve", "grant", "login", "other"]
+_Scope = Literal["none", "named", "key_predicate", "attribute_predicate", "join", "set", "aggregate", "unknown"]
+_Selector = Literal["user_id", "handle", "email", "phone", "ip", "ip_range", "device", "location", "time_window", "other"]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Row(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """The columns of the contract with their types: what is plainly right is decoded by this in one go."""
+
+    time: str
+    actor: str
+    action: _Action
+    system: str
+    id: str | None = None
+    actor_kind: Literal["human", "service", "agent", "shared", "unknown"] | None = None
+    on_behalf_of: str | None = None
+    resource: str | list[str] | None = None
+    fields: list[str] | None = None
+    subjects: list[str] | None = None
+    subject_scope: _Scope | None = None
+    selector: _Selector | list[_Selector] | None = None
+    rows: _Count | None = None
+    query: str | None = None
+    purpose: str | None = None
+    reason: str | None = None
+    client_country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z]\Z")] | None = None
+    session: str | None = None
+    device: str | None = None
+    deliberate: bool | None = None
+    break_glass: bool | None = None
+    derived: str | None = None
+    derived_from: str | None = None
+    outcome: Literal["success", "denied", "failure"] | None = None
+    seq: _Count | None = None
+    seq_of: str | None = None
+
+
+_WIDTH: Final = len(_Row.__struct_fields__)
+_DECODE_ROW: Final = msgspec.json.Decoder(_Row).decode
+_DECODE: Final = msgspec.json.Decoder().decode
+
+
+def _json_row(data: bytes) -> tuple[_Row, dict[str, str]]:
+    """Decode one JSON object strictly. Whatever is not plainly right is looked at again, more closely and slowly.
+
+    Without blanks each key makes one `":`. If there are as many of them as columns that hold something, no key stands twice.
+    """
+    try:
+        row = _DECODE_ROW(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _careful(_json_object(data))
+    keys = data.translate(None, b" \t\r").count(b'":')
+    if keys + astuple(row).count(None) != _WIDTH or not (row.actor and row.system):
+        return _careful(_json_object(data))
+    return row, {}
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    """Decode any object without duplicate keys, lone surrogates or infinite numbers."""
     try:
         row = _DECODE(data)
         if type(row) is not dict:
             raise _Bad("not a JSON object")
-        # Without blanks each key makes one `":`. As many of them as keys: none is double, none is nested. Else look closely.
-        if data.translate(None, b" \t\r").count(b'":') != len(row):
-            json.loads(data, object_pairs_hook=_once)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise _Bad("not UTF-8") from None
-        if isinstance(error, msgspec.ValidationError):
-            raise _Bad("a number is out of range") from None
-        raise _Bad("not JSON" if not isinstance(error, RecursionError) else "not JSON: nested too deeply") from None
+        json.loads(data, object_pairs_hook=_once)
+    except RecursionError:
+        raise _Bad("not JSON that can be read: nested too deeply") from None
+    except UnicodeDecodeError:
+        raise _Bad("not UTF-8") from None
+    except msgspec.ValidationError:
+        raise _Bad("a number is out of range") from None
+    except ValueError:
+        raise _Bad("not JSON") from None
     return row
 
 
@@ -198,9 +255,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(row) != len(pairs):
         raise _Bad("duplicate key: a name stands twice in one object")
     return row
-
-
-_DECODE: Final = msgspec.json.Decoder().decode
 
 
 def _csv_row(columns: list[str], record: bytes) -> dict[str, Any]:
@@ -226,7 +280,8 @@ def _csv_row(columns: list[str], record: bytes) -> dict[str, Any]:
     return row
 
 
-def _draft(raw: Raw, row: dict[str, Any], latest: datetime) -> Draft:
+def _careful(row: Mapping[str, Any]) -> tuple[_Row, dict[str, str]]:
+    """Check column by column, so that the reason can name the column; put unknown columns aside."""
     made: dict[str, Any] = {}
     extra: dict[str, str] = {}
     for name, value in row.items():
@@ -240,46 +295,72 @@ def _draft(raw: Raw, row: dict[str, Any], latest: datetime) -> Draft:
     for name in REQUIRED:
         if name not in made:
             raise _Bad(f"missing {name}")
-    subjects = made.pop("subjects", None)
-    resources = made.pop("resource", ())
-    fields = made.pop("fields", None)
-    selectors = made.pop("selector", ())
-    draft = Draft([raw], **made)
-    if resources:
-        draft.resources = [Resource(name) for name in resources]
-    if fields is None:
-        draft.field_basis = "unknown"
-    else:
-        resource = 0 if len(resources) == 1 else -1
-        draft.fields = [FieldUse(name, "projected", resource) for name in fields]
-    if selectors:
-        draft.selectors = [Selector(kind) for kind in selectors]
-    _count_persons(draft, subjects, "subject_scope" in made)
-    draft.operation = draft.action
-    draft.extra = extra
-    if draft.on_behalf_of is not None:
-        draft.behalf_basis = "declared"
-    if draft.purpose is not None:
-        draft.purpose_basis = "source_justification"
-    if draft.rows is not None:
-        draft.rows_basis = "reported"
-    if not _EARLIEST <= draft.time <= latest:
-        draft.coverage.append("clock_skew")
-    return draft
+    return _Row(**made), extra
 
 
-def _count_persons(draft: Draft, subjects: list[str] | None, stated: bool) -> None:
-    """Set subjects, scope and bounds. A scope that is stated without naming anybody stays as stated, unbounded above."""
-    if subjects:
-        draft.subjects = [SubjectUse(subject) for subject in subjects]
-        draft.subject_basis = "source_named"
-        draft.subject_min = len(subjects)
-        if not stated:
-            draft.subject_scope = "named"
-        if draft.subject_scope in _NEVER_MORE_THAN_NAMED:
-            draft.subject_max = len(subjects)
-    elif draft.subject_scope in ("none", "aggregate"):
-        draft.subject_max = 0
+def _draft(raw: Raw, row: _Row, extra: dict[str, str], latest: datetime) -> Draft:
+    time = _time(row.time)
+    resources = [] if row.resource is None else _resources(row.resource)
+    place = 0 if len(resources) == 1 else -1
+    selector = [] if row.selector is None else list[str](row.selector) if isinstance(row.selector, list) else [row.selector]
+    subjects = [] if row.subjects is None else [subject for subject in dict.fromkeys(row.subjects) if subject]
+    scope = row.subject_scope or ("named" if subjects else "unknown")
+    return Draft(
+        [raw],
+        time,
+        row.actor,
+        row.action,
+        row.system,
+        row.action,
+        row.id or None,
+        actor_kind=row.actor_kind or "unknown",
+        on_behalf_of=row.on_behalf_of or None,
+        behalf_basis="declared" if row.on_behalf_of else None,
+        outcome=row.outcome,
+        resources=resources,
+        fields=[] if row.fields is None else [_field(name, place) for name in dict.fromkeys(row.fields) if name],
+        field_basis="unknown" if row.fields is None else "reported",
+        subjects=[_NEW(SubjectUse, (subject, "user_id", "accessed", "certain", "source_named")) for subject in subjects],
+        subject_scope=scope,
+        subject_basis="source_named" if subjects else "none",
+        subject_min=len(subjects),
+        subject_max=_most(scope, len(subjects)),
+        selectors=[Selector(kind) for kind in selector],
+        query=row.query or None,
+        rows=row.rows,
+        rows_basis="none" if row.rows is None else "reported",
+        purpose=row.purpose or None,
+        purpose_basis="source_justification" if row.purpose else "none",
+        reason=row.reason or None,
+        client_country=row.client_country,
+        session=row.session or None,
+        device=row.device or None,
+        deliberate=row.deliberate,
+        break_glass=row.break_glass,
+        derived=row.derived or None,
+        derived_from=row.derived_from or None,
+        seq_of=row.seq_of or None,
+        seq=row.seq,
+        coverage=[] if _EARLIEST <= time <= latest else ["clock_skew"],
+        extra=extra,
+    )
+
+
+def _most(scope: str, named: int) -> int | None:
+    """Return the upper bound of persons: those named, if the scope says that these were all; else none is known."""
+    if scope in ("named", "key_predicate"):
+        return named or None
+    return 0 if scope in ("none", "aggregate") and not named else None
+
+
+def _resources(value: str | list[str]) -> list[Resource]:
+    names = value.split(";") if type(value) is str else value
+    return [_resource(name) for name in dict.fromkeys(names) if name]
+
+
+_NEW: Final = tuple.__new__
+_resource = lru_cache(4096)(Resource)
+_field = lru_cache(4096)(lambda name, place: FieldUse(name, "projected", place))
 
 
 def _text(name: str, value: Any) -> str:
@@ -300,17 +381,16 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    """Return a list of texts, each once, in the order given."""
     if type(value) is not list:
         raise _Bad(f"{name} is not a list: expected a list of texts, got {_kind(value)}")
     for item in value:
         if type(item) is not str:
             raise _Bad(f"{name} holds something that is not text: got {_kind(item)}")
-    return [item for item in dict.fromkeys(value) if item]
+    return value
 
 
-def _texts_or_split(name: str, value: Any) -> list[str]:
-    return _texts(name, value.split(";") if type(value) is str else value)
+def _text_or_texts(name: str, value: Any) -> str | list[str]:
+    return value if type(value) is str else _texts(name, value)
 
 
 def _number(name: str, value: Any) -> int:
@@ -337,22 +417,21 @@ def _country(name: str, value: Any) -> str:
     return value
 
 
-def _time(name: str, value: Any) -> datetime:
+def _time(value: str) -> datetime:
     """Return an aware UTC time from RFC 3339 text; a leap second becomes the first instant after it."""
-    if type(value) is not str:
-        raise _Bad(f"{name} is not text: expected RFC 3339, such as 2026-03-02T10:00:00Z, got {_kind(value)}")
     match = _TIME.fullmatch(value)
-    if match is None or not value.isascii():
-        raise _Bad(f"{name} is not a time: expected RFC 3339, such as 2026-03-02T10:00:00Z")
-    if match[2] is None:
-        raise _Bad(f"{name} without zone: expected RFC 3339 with Z or an offset, such as 2026-03-02T10:00:00Z")
+    if match is None:
+        raise _Bad("time is not a time: expected RFC 3339, such as 2026-03-02T10:00:00Z")
+    zone = match[2]
+    if zone is None:
+        raise _Bad("time without zone: expected RFC 3339 with Z or an offset, such as 2026-03-02T10:00:00Z")
     try:
         if value[17:19] == "60":
-            return datetime.fromisoformat(f"{value[:17]}59{match[2].upper()}").astimezone(UTC) + timedelta(seconds=1)
-        made = datetime.fromisoformat(value.upper())
+            return datetime.fromisoformat(f"{value[:17]}59{zone.upper()}").astimezone(UTC) + timedelta(seconds=1)
+        made = datetime.fromisoformat(value if zone == "Z" else value.upper())
         return made if made.tzinfo is UTC else made.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _Bad(f"{name} is not a time: no such moment") from None
+        raise _Bad("time is not a time: there is no such moment") from None
 
 
 def _kind(value: Any) -> str:
@@ -381,19 +460,18 @@ _WORDS: Final = {
     "selector": SELECTORS,
 }
 _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
-    **dict.fromkeys(("id", "actor", "on_behalf_of", "system", "query", "purpose", "reason", "session", "device"), _text),
+    **dict.fromkeys(("time", "id", "actor", "on_behalf_of", "system", "query", "purpose", "reason", "session", "device"), _text),
     **dict.fromkeys(("derived", "derived_from", "seq_of"), _text),
     **dict.fromkeys(("action", "actor_kind", "outcome", "subject_scope"), _word),
     **dict.fromkeys(("fields", "subjects"), _texts),
     **dict.fromkeys(("rows", "seq"), _number),
     **dict.fromkeys(("deliberate", "break_glass"), _truth),
-    "time": _time,
-    "resource": _texts_or_split,
+    "resource": _text_or_texts,
     "selector": _words,
     "client_country": _country,
 }
 _FROM_TEXT: Final[Mapping[str, Callable[[str], Any]]] = {
-    **dict.fromkeys(("fields", "subjects", "resource", "selector"), _list_from_text),
+    **dict.fromkeys(("fields", "subjects", "selector"), _list_from_text),
     **dict.fromkeys(("rows", "seq"), _number_from_text),
     **dict.fromkeys(("deliberate", "break_glass"), _truth_from_text),
 }
