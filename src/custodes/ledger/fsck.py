@@ -139,7 +139,7 @@ def _own_keys(path: Path, report: FsckReport) -> list[Key]:
 
 
 def _published_and_signed(path: Path, report: FsckReport) -> tuple[bytes | None, bytes | None]:
-    """Read both, the published one first; look again if they differ, for a writer at work appends to `signed` before it publishes."""
+    """Read both, the published one first; again if they differ: a writer at work appends to `signed` before it publishes."""
     for _ in range(5):
         published, signed = (_peek(path / name) for name in ("checkpoint", "signed"))
         if published is None or signed is None or signed.endswith(published + b"\n"):

@@ -55,7 +55,7 @@ class Policy:
 
 def parse_policy(data: bytes) -> Policy:
     """Read a policy file. Raises `ConfigError` that names the line."""
-    if any(octet < 0x20 and octet not in b"\t\n" or octet == 0x7F for octet in data):
+    if any((octet < 0x20 and octet not in b"\t\n") or octet == 0x7F for octet in data):
         raise ConfigError("a policy file holds a control character")
     reader = _Reader()
     for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):

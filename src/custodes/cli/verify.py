@@ -1,0 +1,31 @@
+"""`custodes verify PATH`: the offline check, with the reader's own policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own tlog-policy file, never the log's."
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print.")
+def command(*, path: Path, policy: Path | None, form: str) -> int:
+    """Check a home, a log's directory, an exported folder or a proof, offline.
+
+    Each claim gets a verdict: INCLUDED (proven), UNVERIFIED (neither proven nor broken) or BROKEN. Ends with 0 if all is
+    proven, 3 if anything is broken, 2 if it could not be checked, which without --policy is always so.
+
+    \b
+    custodes ledger checkpoint --home home --policy > my.policy    (the company does this once; you keep the file)
+    custodes verify exported/ --policy my.policy
+    custodes verify look.tlog-proof --policy my.policy
+    """  # noqa: D301  # click reads \b as "do not rewrap"
+    from custodes.verify.check import check
+
+    report = check(path, None if policy is None else policy.read_bytes())
+    click.echo(report.as_json() if form == "json" else report.as_text())
+    return report.exit_code

@@ -1,0 +1,62 @@
+"""Verdicts, and the report of a check: a list of numbered steps and one verdict for each thing that was claimed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Verdict(Enum):
+    """INCLUDED: proven. UNVERIFIED: neither proven nor broken. BROKEN: nobody should trust it."""
+
+    INCLUDED = "INCLUDED"
+    UNVERIFIED = "UNVERIFIED"
+    BROKEN = "BROKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One thing that was looked at. `reason` is empty for what is proven."""
+
+    verdict: Verdict
+    what: str
+    reason: str = ""
+
+    def line(self) -> str:
+        """Return the claim as one line."""
+        return f"{self.verdict.value}  {self.what}" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was done, in order, and what came of it."""
+
+    steps: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+
+    def step(self, text: str) -> None:
+        """Take down the next step; it gets its number."""
+        self.steps.append(f"{len(self.steps) + 1}. {text}")
+
+    def claim(self, verdict: Verdict, what: str, reason: str = "") -> None:
+        """Take down a verdict."""
+        self.claims.append(Claim(verdict, what, reason))
+
+    @property
+    def exit_code(self) -> int:
+        """3 if anything is broken, 2 if anything (or everything) is unverified, 0 if all is proven."""
+        verdicts = {claim.verdict for claim in self.claims}
+        if Verdict.BROKEN in verdicts:
+            return 3
+        return 0 if verdicts == {Verdict.INCLUDED} else 2
+
+    def as_text(self) -> str:
+        """Return steps and verdicts as text."""
+        return "\n".join([*self.steps, *(claim.line() for claim in self.claims)])
+
+    def as_json(self) -> str:
+        """Return the same as one JSON document, `custodes.verify/1`."""
+        claims = [{"verdict": claim.verdict.value, "what": claim.what, "reason": claim.reason} for claim in self.claims]
+        document = {"schema": "custodes.verify/1", "exit": self.exit_code, "steps": self.steps, "claims": claims}
+        return json.dumps(document, ensure_ascii=False, indent=1)
