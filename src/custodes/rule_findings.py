@@ -1,0 +1,376 @@
+"""From the rows of rules to findings: rows are put together by key and days, then told with what the explanations found out.
+
+Rules this page keeps: a finding speaks of accesses; the same rows give the same findings in whatever order they come; rows of one
+rule over the same accesses are one finding, since its id is a hash of rule and accesses; what reads the views reads them once for
+all findings, and only for the accesses that are in one.
+"""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Final
+
+import pyarrow as pa
+
+from custodes.engine import Engine
+from custodes.model.finding import Evidence, Finding
+from custodes.model.wording import category as category_words
+from custodes.model.wording import lacked
+from custodes.model.wording import reason as reason_words
+from custodes.model.words import LEVELS
+from custodes.rule_file import BUILT_IN, ROW, SPECIAL, Rule, split_sentence
+
+Row = tuple[object, ...]
+
+_NAMED: Final = 3
+"""How many pseudonyms or values a sentence lists before it counts them."""
+_LOOKS: Final = "finding_looks"
+
+
+@dataclass(slots=True)
+class Draft:
+    """Rows of one rule that belong together. `where`: column name → position in a row."""
+
+    rule: Rule
+    where: Mapping[str, int]
+    rows: list[Row]
+
+    def values(self, name: str) -> list[object]:
+        """Return the distinct values of a column, in the order of the rows, without nulls."""
+        at = self.where.get(name)
+        return [] if at is None else [value for value in dict.fromkeys(row[at] for row in self.rows) if value is not None]
+
+
+@dataclass(slots=True)
+class Told:
+    """What the views say about the accesses of one finding. `lacks`: (token, table, key)."""
+
+    ids: dict[int, str] = field(default_factory=dict)
+    fieldsets: set[str] = field(default_factory=set)
+    flags: list[tuple[str, Evidence | None]] = field(default_factory=list)
+    lacks: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    reasons: list[tuple[str, Evidence | None]] = field(default_factory=list)
+
+
+def collect(engine: Engine, rule: Rule) -> list[Draft]:
+    """Run one rule and return its rows in groups: one per key, none longer than the rule's days."""
+    columns = ", ".join(_quoted(name) for name in rule.columns)
+    order = list(dict.fromkeys((*rule.dedup_key, "time", "access", "subject", *rule.columns)))
+    rows = engine.rows(f"SELECT {columns} FROM ({rule.sql}) AS found ORDER BY {', '.join(_quoted(name) for name in order)}")
+    where = {name: position for position, name in enumerate(rule.columns)}
+    key = [where[name] for name in rule.dedup_key]
+    span, at = timedelta(days=rule.dedup_days), where["time"]
+    groups: list[list[Row]] = []
+    before: tuple[object, ...] | None = None
+    until = datetime.min  # noqa: DTZ901  # engine times are UTC without a zone
+    for row in rows:
+        _check_row(row, where)
+        now, own = _time(row[at]), tuple(row[position] for position in key)
+        if own != before or now > until:
+            groups.append([])
+            before, until = own, now + span
+        groups[-1].append(row)
+    return _same_accesses(rule, where, groups)
+
+
+def _check_row(row: Row, where: Mapping[str, int]) -> None:
+    """Refuse a row that no finding could be made of, while it is still known which rule returned it."""
+    _int(row[where["access"]])
+    if row[where["actor"]] is None:
+        raise TypeError("a rule's actor must be named")
+    if "level" in where and row[where["level"]] not in LEVELS:
+        raise ValueError("a rule's level must be one of the four")
+
+
+def _same_accesses(rule: Rule, where: Mapping[str, int], groups: Iterable[list[Row]]) -> list[Draft]:
+    """Put groups together that hold the same accesses: one statement about twenty subjects is one finding."""
+    together: dict[tuple[object, ...], Draft] = {}
+    at = where["access"]
+    for rows in groups:
+        accesses = tuple(dict.fromkeys(row[at] for row in rows)) if len(rows) > 1 else (rows[0][at],)
+        held = together.get(accesses)
+        if held is None:
+            together[accesses] = Draft(rule, where, rows)
+        else:
+            held.rows.extend(rows)
+    return list(together.values())
+
+
+def findings(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
+    """Return the findings of all groups, sorted by rule, first access and id."""
+    if not drafts:
+        return []
+    _write_looks(engine, drafts)
+    told = [Told() for _ in drafts]
+    _read_accesses(engine, told)
+    _read_verdicts(engine, drafts, told)
+    sets = _fieldsets(engine)
+    engine.run(f"DROP TABLE {_LOOKS}")
+    made = [_finding(draft, facts, sets) for draft, facts in zip(drafts, told, strict=True)]
+    return sorted(made, key=lambda finding: (finding.rule, finding.first, finding.finding))
+
+
+def _write_looks(engine: Engine, drafts: Sequence[Draft]) -> None:
+    """Write which look is in which finding; a subject that the log does not name is written as empty, so that it joins."""
+    numbers: list[int] = []
+    accesses: list[object] = []
+    subjects: list[object] = []
+    for number, draft in enumerate(drafts):
+        access, subject = draft.where["access"], draft.where["subject"]
+        for row in draft.rows:
+            numbers.append(number)
+            accesses.append(row[access])
+            subjects.append(row[subject] or "")
+    looks = {"finding": pa.array(numbers, pa.int64()), "access": pa.array(accesses, pa.int64())}
+    engine.table(_LOOKS, pa.table({**looks, "subject": pa.array(subjects, pa.string())}))
+
+
+def _read_accesses(engine: Engine, told: Sequence[Told]) -> None:
+    rows = engine.rows(
+        f"SELECT DISTINCT f.finding, f.access, a.access_id, a.fieldset FROM {_LOOKS} f JOIN accesses a ON a.access = f.access"
+    )
+    for number, access, access_id, fieldset in rows:
+        one = told[_int(number)]
+        one.ids[_int(access)] = str(access_id)
+        if fieldset is not None:
+            one.fieldsets.add(str(fieldset))
+
+
+def _read_verdicts(engine: Engine, drafts: Sequence[Draft], told: Sequence[Told]) -> None:
+    """Read flags, explanations and what was lacking, each for the looks of findings only."""
+    known: dict[tuple[object, object], Evidence] = {}
+
+    def evidence(table: object, key: object) -> Evidence | None:
+        if table is None or key is None:
+            return None
+        if (table, key) not in known:
+            known[(table, key)] = Evidence(str(table), str(key))
+        return known[(table, key)]
+
+    for number, code, table, key in _joined(engine, "flags", "code"):
+        told[_int(number)].flags.append((str(code), evidence(table, key)))
+    for number, template, table, key in _joined(engine, "explanations", "template"):
+        told[_int(number)].reasons.append((str(template), evidence(table, key)))
+    asked = [set(draft.rule.asks) for draft in drafts]
+    for number, token, table, key in _joined(engine, "lacks", "token"):
+        at = _int(number)
+        if str(token).partition(":")[0] in asked[at]:
+            told[at].lacks.append((str(token), _text(table), _text(key)))
+
+
+def _joined(engine: Engine, view: str, column: str) -> list[Row]:
+    return engine.rows(
+        f"SELECT DISTINCT f.finding, v.{column}, v.evidence_table, v.evidence_key FROM {view} v JOIN {_LOOKS} f "
+        f"ON f.access = v.access AND f.subject = coalesce(v.subject, '') "
+        f"ORDER BY f.finding, v.{column}, v.evidence_table, v.evidence_key"
+    )
+
+
+def _fieldsets(engine: Engine) -> dict[str, tuple[set[str], set[str]]]:
+    """Return fieldset → (categories, systems)."""
+    found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for fieldset, system, category in engine.rows("SELECT DISTINCT fieldset, system, category FROM fieldsets"):
+        categories, systems = found[str(fieldset)]
+        if category is not None:
+            categories.add(str(category))
+        if system is not None:
+            systems.add(str(system))
+    return found
+
+
+def _finding(draft: Draft, told: Told, sets: Mapping[str, tuple[set[str], set[str]]]) -> Finding:
+    rule = draft.rule
+    leaves = tuple(sorted(_int(value) for value in draft.values("access")))
+    accesses = tuple(told.ids.get(leaf, f"leaf {leaf}") for leaf in leaves)
+    subjects, targets = _words(draft, "subject"), _words(draft, "target")
+    lacks = _most_telling(told.lacks, rule.asks)
+    reasons = tuple(sorted({template for template, _ in told.reasons}, key=_code_order))
+    times = [_time(row[draft.where["time"]]).replace(tzinfo=UTC) for row in draft.rows]
+    first, last = min(times), max(times)
+    linked = tuple(sorted(set(subjects) - set(targets))) if "target" in draft.where else ()
+    words = {
+        "actors": _listed(_words(draft, "actor"), "actor"),
+        "subjects": _people(targets if linked or targets else subjects),
+        "linked": _people(linked),
+        "looks": counted(len(leaves), "look"),
+        "when": _when(first, last),
+        "data": _data(told.fieldsets, sets),
+        "reason": _reason(lacks, reasons),
+    }
+    facts = {name: _fact(draft.values(name)) for name in draft.where if name not in ROW and name not in SPECIAL}
+    return Finding(
+        finding=_name(rule, accesses),
+        rule=rule.code,
+        rule_version=rule.version,
+        title=rule.title,
+        level=max(_words(draft, "level") or (rule.level,), key=LEVELS.index),
+        confidence=rule.confidence,
+        actors=_words(draft, "actor"),
+        subjects=targets if "target" in draft.where else subjects,
+        accesses=accesses,
+        leaves=leaves,
+        first=first,
+        last=last,
+        sentence=_sentence(rule, draft, words),
+        codes=_codes(draft, told),
+        explained_by=reasons,
+        missing=tuple(dict.fromkeys(token for token, _, _ in lacks)),
+        evidence=_evidence(draft, told, lacks),
+        questions=rule.questions,
+        innocent=rule.innocent,
+        derived=_words(draft, "derived"),
+        linked_subjects=linked,
+        facts=facts,
+    )
+
+
+def _name(rule: Rule, accesses: Sequence[str]) -> str:
+    """Return the finding's id: a hash of rule, version and accesses, so that a second run makes no new finding."""
+    text = "\n".join((rule.code, str(rule.version), *sorted(accesses)))
+    return "f-" + b32encode(blake2b(text.encode(), digest_size=10, person=b"custodes finding").digest()).decode().lower()
+
+
+def _codes(draft: Draft, told: Told) -> tuple[str, ...]:
+    """Return the rule's own codes first (a row may name its own), then those that templates flagged."""
+    if "codes" in draft.where:
+        own = [code for codes in draft.values("codes") for code in str(codes).split()]
+    else:
+        own = list(draft.rule.codes)
+    flagged = sorted({code for code, _ in told.flags}, key=_code_order)
+    return tuple(dict.fromkeys((*own, *flagged)))
+
+
+def _code_order(code: str) -> tuple[int, str]:
+    return (int(code[1:]) if code[1:].isdigit() else 99, code)
+
+
+def _most_telling(
+    lacks: Sequence[tuple[str, str | None, str | None]], asks: Sequence[str]
+) -> list[tuple[str, str | None, str | None]]:
+    """Sort what was lacking: first where a row was cited and broke, then in the order in which the rule asks."""
+    place = {code: position for position, code in enumerate(asks)}
+    return sorted(
+        lacks, key=lambda lack: (lack[2] is None, place[lack[0].partition(":")[0]], lack[0], lack[1] or "", lack[2] or "")
+    )
+
+
+def _evidence(draft: Draft, told: Told, lacks: Sequence[tuple[str, str | None, str | None]]) -> tuple[Evidence, ...]:
+    """Return broken reasons first, then what the rule stands on, what lacked something, and what explains."""
+    found = dict.fromkeys(row for _, row in told.flags if row is not None)
+    if "evidence_key" in draft.where:
+        table, key = draft.where["evidence_table"], draft.where["evidence_key"]
+        for row in draft.rows:
+            if row[table] is not None and row[key] is not None:
+                found[Evidence(str(row[table]), str(row[key]))] = None
+    for _, lack_table, lack_key in lacks:
+        if lack_table is not None and lack_key is not None:
+            found[Evidence(lack_table, lack_key)] = None
+    found.update(dict.fromkeys(row for _, row in told.reasons if row is not None))
+    return tuple(found)
+
+
+def _sentence(rule: Rule, draft: Draft, words: Mapping[str, str]) -> str:
+    parts = []
+    for before, name, noun in split_sentence(rule.sentence):
+        parts.append(before)
+        if name in BUILT_IN:
+            parts.append(words[name])
+        elif name:
+            parts.append(_value(draft.values(name), noun))
+    return "".join(parts)
+
+
+def _value(values: Sequence[object], noun: str) -> str:
+    """Say a column: numbers by their largest (with their noun), times by their first, words as a list."""
+    numbers = [value for value in values if isinstance(value, int)]
+    if numbers:
+        return counted(max(numbers), noun) if noun else str(max(numbers))
+    times = [value for value in values if isinstance(value, datetime)]
+    if times:
+        return f"{min(times):%Y-%m-%d %H:%M} UTC"
+    return _listed(sorted(str(value) for value in values), noun or "value") if values else "unknown"
+
+
+def _fact(values: Sequence[object]) -> str:
+    return _value(values, "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 subject" or "3 subjects"."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") and noun[-2:] not in {"ay", "ey"} else f"{number} {noun}s"
+
+
+def _listed(words: Sequence[str], noun: str) -> str:
+    if len(words) > _NAMED:
+        return counted(len(words), noun)
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _people(subjects: Sequence[str]) -> str:
+    return _listed(subjects, "subject") if subjects else "a person the log does not name"
+
+
+def _when(first: datetime, last: datetime) -> str:
+    start, end = f"{first:%Y-%m-%d %H:%M}", f"{last:%Y-%m-%d %H:%M}"
+    return f"on {start} UTC" if start == end else f"between {start} and {end} UTC"
+
+
+def _data(fieldsets: Iterable[str], sets: Mapping[str, tuple[set[str], set[str]]]) -> str:
+    """Say what was read: classes of fields, then systems."""
+    categories: set[str] = set()
+    systems: set[str] = set()
+    for fieldset in fieldsets:
+        if fieldset in sets:
+            categories |= sets[fieldset][0]
+            systems |= sets[fieldset][1]
+    shown = sorted(categories - {"public"}) or sorted(categories)
+    named = [category_words(word) for word in shown]
+    what = f"{_and(named)} data" if named else "data"
+    return f"{what} in {_and(sorted(systems))}" if systems else what
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _reason(lacks: Sequence[tuple[str, str | None, str | None]], reasons: Sequence[str]) -> str:
+    """Say what explains the looks, or the most telling things that no reason could offer."""
+    if reasons:
+        return "on record: " + _and([f"{reason_words(code)} ({code})" for code in reasons])
+    told: dict[str, None] = {}
+    for token, table, key in lacks:
+        told[lacked(token) + (f" ({(table or '').removesuffix('s')} {key})" if key else "")] = None
+        if len(told) == _NAMED - 1:
+            break
+    return "; ".join(told) or "no reason is on record"
+
+
+def _words(draft: Draft, name: str) -> tuple[str, ...]:
+    return tuple(sorted(str(value) for value in draft.values(name)))
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("the engine returned something else than a whole number")
+    return value
+
+
+def _time(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError("a rule's time must be a time, never null")
+    return value
