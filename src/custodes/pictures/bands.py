@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from custodes.pictures import metrics
-from custodes.pictures.colour import stroke
+from custodes.pictures.colour import fill, stroke
 from custodes.pictures.svg import element, grouped, label, line, number, picture, shape, titled
 
 _EDGE: Final = 10.0
@@ -30,11 +30,7 @@ _MOST_EVENTS: Final = 8
 _STEPS: Final = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 48, 168, 336, 672, 2184, 8736))
 CASE, OTHER, CALM = "case", "other", "calm"
 """Kinds of marks: unexplained and part of the campaign · unexplained otherwise · explained."""
-_SAID: Final = {
-    CASE: ("unexplained access of this campaign", "unexplained accesses of this campaign"),
-    OTHER: ("other unexplained access", "other unexplained accesses"),
-    CALM: ("explained access", "explained accesses"),
-}
+_SAID: Final = {CASE: "unexplained, this campaign", OTHER: "unexplained, other", CALM: "explained"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +85,18 @@ def draw(
     flags = _flags(sorted(events, key=lambda event: (event.time, event.name)), axis)
     top = _EDGE + (_flag_height(flags) + 6 if flags else 0)
     tallest = _tallest(shown, axis, columns)
+    washes: list[str] = []
     body: list[str] = []
     y = top
     for band in shown:
-        drawn, height = _band(band, axis, y, columns, tallest, narrow=narrow)
+        wash, drawn, height = _band(band, axis, y, columns, tallest, narrow=narrow)
+        washes.append(wash)
         body += drawn
         y += height
     below, height = _below(axis, y, flags, tallest, width)
     poles = [line("pole", x1=x, x2=x, y1=bottom, y2=y, stroke_width=1.4, stroke_dasharray="5 3") for x, bottom, _, _ in flags]
     desc = _desc(shown, axis, sum(len(members) for *_, members in flags), len(bands))
-    return picture(name, width, height, title=title, desc=desc, body=[*poles, *body, *below], background=background)
+    return picture(name, width, height, title=title, desc=desc, body=[*washes, *poles, *body, *below], background=background)
 
 
 def counts(band: Band, start: datetime, end: datetime) -> Mapping[str, int]:
@@ -150,7 +148,7 @@ def _tallest(bands: Sequence[Band], axis: _Axis, columns: float) -> tuple[int, i
 
 def _band(
     band: Band, axis: _Axis, top: float, columns: float, tallest: tuple[int, int], *, narrow: bool
-) -> tuple[list[str], float]:
+) -> tuple[str, list[str], float]:
     room = axis.right - axis.left if narrow else axis.left - _EDGE - 14
     head = 16.0 if narrow else 0.0
     base = top + head + _UP
@@ -171,53 +169,40 @@ def _band(
         ]
     marks = _marks(band, axis, base, columns, tallest)
     grants = [piece for place, lane in enumerate(lanes) for piece in _spans(lane, axis, base + _DOWN + 4 + place * _LANE)]
-    return [wash, rule, *names, *marks, *grants], height
+    return wash, [rule, *names, *marks, *grants], height
 
 
 def _marks(band: Band, axis: _Axis, base: float, columns: float, tallest: tuple[int, int]) -> list[str]:
-    drawn = []
-    above: dict[int, float] = {}
+    """One group per kind, so that colours are written once; columns stack what is of the campaign, then what is not."""
     bar = max(2.0, columns - 1.5)
+    above: dict[int, float] = {}
+    drawn: dict[str, list[str]] = {kind: [] for kind in _SAID}
     for (place, kind), times in sorted(_gather(band, axis, columns).items()):
-        x = axis.left + place * columns + (columns - bar) / 2
-        x = min(x, axis.right - bar)
-        hint = _hint(band, kind, times)
+        x = min(axis.left + place * columns + (columns - bar) / 2, axis.right - bar)
         if kind == CALM:
-            tall = 2 + (_DOWN - 3) * len(times) / max(tallest[1], 1)
-            drawn.append(
-                shape("rect", "calm", title=hint, x=x, y=base + 0.8, width=bar, height=tall, data_count=number(len(times)))
-            )
-            continue
-        tall = (_UP - 2) * len(times) / max(tallest[0], 4)
-        y = base - 0.8 - above.get(place, 0.0) - tall
-        above[place] = above.get(place, 0.0) + tall
-        if kind == CASE:
-            drawn.append(shape("rect", "r3", title=hint, x=x, y=y, width=bar, height=tall, rx=1, data_count=number(len(times))))
+            y, tall = base + 0.8, 2 + (_DOWN - 3) * len(times) / max(tallest[1], 1)
         else:
-            drawn.append(_hollow(x, y, bar=bar, tall=tall, hint=hint, count=len(times)))
-    return drawn
+            tall = (_UP - 2) * len(times) / max(tallest[0], 4)
+            y = base - 0.8 - above.get(place, 0.0) - tall
+            above[place] = above.get(place, 0.0) + tall
+        many = number(len(times)) if len(times) > 1 else None
+        inset = 0.5 if kind == OTHER else 0.0
+        box = {"x": x + inset, "y": y + inset, "width": bar - 2 * inset, "height": max(1.0, tall - 2 * inset)}
+        drawn[kind].append(element("rect", titled(_hint(kind, times)), data_count=many, **box))
+    return [_group(kind, marks) for kind, marks in drawn.items() if marks]
 
 
-def _hollow(x: float, y: float, *, bar: float, tall: float, hint: str, count: int) -> str:
-    return element(
-        "rect",
-        titled(hint),
-        class_="cu-open",
-        x=x + 0.5,
-        y=y + 0.5,
-        width=bar - 1,
-        height=max(1.0, tall - 1),
-        fill="none",
-        stroke=stroke("open"),
-        stroke_width=1,
-        data_count=number(count),
-    )
+def _group(kind: str, marks: Sequence[str]) -> str:
+    if kind == OTHER:
+        return element("g", *marks, class_="cu-open", fill="none", stroke=stroke("open"), data_kind=kind)
+    paint = "r3" if kind == CASE else "calm"
+    return element("g", *marks, class_=f"cu-{paint}", fill=fill(paint), data_kind=kind)
 
 
-def _hint(band: Band, kind: str, times: Sequence[datetime]) -> str:
-    said = _SAID[kind][len(times) > 1]
-    when = moment(times[0]) if times[0] == times[-1] else f"{moment(times[0])} to {moment(times[-1])}"
-    return f"{band.name}: {grouped(len(times))} {said}, {when}"
+def _hint(kind: str, times: Sequence[datetime]) -> str:
+    first, last = times[0], times[-1]
+    end = f"–{last:%H:%M}" if first.date() == last.date() else f" to {last.day} {last:%b %H:%M}"
+    return f"{grouped(len(times))} {_SAID[kind]}, {first.day} {first:%b %H:%M}{end if last != first else ''}"
 
 
 Span = tuple[str, datetime, datetime]
@@ -306,16 +291,7 @@ def _below(axis: _Axis, y: float, flags: Sequence[Flag], tallest: tuple[int, int
         y += 14
         said = f"{event.name}, {moment(event.time)}"
         drawn.append(label(axis.left, y, f"P{spoken}", size=_SMALL, room=30, paint="event", bold=True))
-        drawn.append(
-            label(
-                axis.left + 26,
-                y,
-                f"{event.name}, {moment(event.time)}",
-                size=_SMALL,
-                room=axis.right - axis.left - 26,
-                paint="soft",
-            )
-        )
+        drawn.append(label(axis.left + 26, y, said, size=_SMALL, room=axis.right - axis.left - 26, paint="soft"))
     if len(events) > _MOST_EVENTS:
         y += 14
         drawn.append(label(axis.left + 26, y, f"and {len(events) - _MOST_EVENTS} more", size=_SMALL, room=120, paint="soft"))
@@ -371,7 +347,7 @@ def _key_mark(kind: str, x: float, y: float) -> list[str]:
     if kind == CASE:
         return [shape("rect", "r3", x=x, y=y - 8, width=5, height=8, rx=1)]
     if kind == OTHER:
-        return [_hollow(x, y - 8, bar=6, tall=8, hint="other unexplained accesses", count=0)]
+        return [element("rect", class_="cu-open", x=x + 0.5, y=y - 7.5, width=5, height=7, fill="none", stroke=stroke("open"))]
     if kind == CALM:
         return [shape("rect", "calm", x=x, y=y - 7, width=5, height=7)]
     if kind == "lent":

@@ -15,6 +15,8 @@ _SLANT: Final = 58
 _NAME: Final = 10.0
 _NOTE: Final = 9.5
 _EDGE: Final = 10.0
+_LEGEND: Final = 340.0
+_LEAST_PITCH: Final = 11.5
 _MOST_PITCH: Final = 19.0
 _BOUNDS: Final = (1, 2, 4, 8)
 _SPREAD: Final = (0.52, 0.66, 0.78, 0.88, 0.96)
@@ -87,14 +89,15 @@ def paint(
         text = label(_EDGE, 22, "No look without a recorded reason.", size=12, room=width - 2 * _EDGE, paint="soft")
         return picture(name, width, 36, title=title, desc="There is nothing to show.", body=[text], background=background)
     grid, full = _grid(arranged, labels, notes, width)
+    legend, below = _legend(arranged, grid, full)
     body = [
         _dots(arranged, grid, name),
         *_columns(arranged, labels, grid),
         *_rows(arranged, labels, notes, grid),
         *_squares(arranged, labels, grid),
-        *_legend(arranged, grid),
+        *legend,
     ]
-    height = grid.y(len(arranged.rows)) + 42
+    height = grid.y(len(arranged.rows)) + below
     shown = sum(arranged.counts.values())
     desc = (
         f"{caption(arranged)}: {grouped(shown)} of {grouped(arranged.total)} unexplained accesses. {_strongest(arranged, labels)}"
@@ -109,11 +112,10 @@ def _grid(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str
     left = _EDGE + names + (10 + beside if beside else 0) + 8
     lean = (tall + _NAME) * cos(radians(_SLANT))
     room = width - left - lean - _EDGE
-    pitch = max(12.0, min(_MOST_PITCH, room / len(arranged.columns)))
+    pitch = max(_LEAST_PITCH, min(_MOST_PITCH, room / len(arranged.columns)))
     top = _EDGE + tall * sin(radians(_SLANT)) + _NAME + 4
     grid = _Grid(left, top, round(pitch, 2), names, beside)
-    legend = left + 330
-    return grid, round(max(grid.x(len(arranged.columns)) + lean + _EDGE, legend))
+    return grid, max(round(grid.x(len(arranged.columns)) + lean + _EDGE), round(min(width, left + _LEGEND)))
 
 
 def _widest(texts: Iterable[str], size: float, most: float) -> float:
@@ -164,54 +166,60 @@ def _rows(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str
 
 
 def _squares(arranged: Arranged, labels: Mapping[str, str], grid: _Grid) -> list[str]:
+    """One group of squares and one of numbers per step of the ramp, so that colours are written once."""
     rows = {row: place for place, row in enumerate(arranged.rows)}
     columns = {column: place for place, column in enumerate(arranged.columns)}
-    drawn = []
+    squares: dict[int, list[str]] = {level: [] for level in range(1, 6)}
+    numbers: dict[int, list[str]] = {level: [] for level in range(1, 6)}
     for (row, column), count in sorted(arranged.counts.items(), key=lambda cell: (rows[cell[0][0]], columns[cell[0][1]])):
-        times = "1 unexplained access" if count == 1 else f"{grouped(count)} unexplained accesses"
-        hint = f"{labels.get(row, row)} → {labels.get(column, column)}: {times}"
-        drawn.append(_square(grid.x(columns[column] + 0.5), grid.y(rows[row] + 0.5), grid.pitch, count, hint))
+        x, y = grid.x(columns[column] + 0.5), grid.y(rows[row] + 0.5)
+        level = step(count)
+        hint = f"{labels.get(row, row)} → {labels.get(column, column)}: {grouped(count)} unexplained"
+        squares[level].append(_square(x, y, grid.pitch * _SPREAD[level - 1], count, hint))
+        if count > 1:
+            numbers[level].append(_number(x, y, grid.pitch, count))
+    return [piece for level in range(1, 6) for piece in _step(level, squares[level], numbers[level])]
+
+
+def _step(level: int, squares: list[str], numbers: list[str]) -> list[str]:
+    drawn = []
+    if squares:
+        drawn.append(element("g", *squares, class_=f"cu-r{level}", fill=colour.fill(f"r{level}")))
+    if numbers:
+        ink = {"class_": f"cu-n{level}", "fill": colour.fill(f"n{level}")}
+        drawn.append(element("g", *numbers, font_weight="600", text_anchor="middle", pointer_events="none", **ink))
     return drawn
 
 
-def _square(x: float, y: float, pitch: float, count: int, hint: str) -> str:
-    level = step(count)
-    side = pitch * _SPREAD[level - 1]
-    square = shape("rect", f"r{level}", x=x - side / 2, y=y - side / 2, width=side, height=side, rx=min(2.0, side / 4))
-    content = [titled(hint), square]
-    if count > 1:
-        size = min(9.0, pitch * 0.62)
-        text = str(count) if count < 100 else "+"
-        if metrics.width(text, size, bold=True) > side:
-            size = side / metrics.width(text, 1, bold=True)
-        content.append(
-            element(
-                "text",
-                escape(text),
-                class_=f"cu-n{level}",
-                x=x,
-                y=y + size * 0.36,
-                font_size=round(size, 2),
-                font_weight="600",
-                text_anchor="middle",
-                fill=colour.fill(f"n{level}"),
-            )
-        )
-    return element("g", *content, data_count=number(count))
+def _square(x: float, y: float, side: float, count: int, hint: str) -> str:
+    place = {"x": x - side / 2, "y": y - side / 2, "width": side, "height": side, "rx": min(2.0, side / 4)}
+    return element("rect", titled(hint), data_count=number(count), **place)
 
 
-def _legend(arranged: Arranged, grid: _Grid) -> list[str]:
-    y = grid.y(len(arranged.rows)) + 26
-    x = grid.left
-    drawn = [label(x, y, "accesses without a reason", size=_NOTE, room=160, paint="soft")]
-    x += metrics.width("accesses without a reason", _NOTE) + 12
-    for level, words in enumerate(_WORDS, 1):
-        side = 13 * _SPREAD[level - 1]
-        drawn.append(shape("rect", f"r{level}", x=x, y=y - 3.5 - side / 2, width=side, height=side, rx=2))
-        x += side + 4
-        drawn.append(label(x, y, words, size=_NOTE, room=80, paint="soft"))
-        x += metrics.width(words, _NOTE) + 9
-    return drawn
+def _number(x: float, y: float, pitch: float, count: int) -> str:
+    text = str(count) if count < 100 else "+"
+    room = pitch * _SPREAD[step(count) - 1]
+    size = round(min(9.0, pitch * 0.62, room / metrics.width(text, 1, bold=True)), 2)
+    return element("text", escape(text), x=x, y=y + size * 0.36, font_size=size)
+
+
+def _legend(arranged: Arranged, grid: _Grid, width: float) -> tuple[list[str], float]:
+    """The steps of the ramp below the grid, wrapped to the width; returns the height it takes as well."""
+    first, y = grid.y(len(arranged.rows)) + 26, grid.y(len(arranged.rows)) + 26
+    items = [(0, "accesses without a reason"), *enumerate(_WORDS, 1)]
+    left = grid.left if width - grid.left > _LEGEND else _EDGE
+    x = left
+    drawn = []
+    for level, words in items:
+        side = 13 * _SPREAD[level - 1] + 4 if level else 0.0
+        wide = side + metrics.width(words, _NOTE)
+        if x + wide > width - _EDGE and x > left:
+            x, y = left, y + 17
+        if level:
+            drawn.append(shape("rect", f"r{level}", x=x, y=y - 3.5 - (side - 4) / 2, width=side - 4, height=side - 4, rx=2))
+        drawn.append(label(x + side, y, words, size=_NOTE, room=width - x - side, paint="soft"))
+        x += wide + (9 if level else 12)
+    return drawn, y - first + 42
 
 
 def _strongest(arranged: Arranged, labels: Mapping[str, str]) -> str:
