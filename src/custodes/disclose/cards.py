@@ -141,8 +141,8 @@ def place(run: WatchRun, actor: str) -> str:
     return " · ".join(word for word in (facts.unit, facts.country) if word) if facts else ""
 
 
-def _telling(finding: Finding) -> tuple[int, int, str, str]:
-    return (-LEVELS.index(finding.level), -finding.score, finding.rule, finding.finding)
+def _telling(finding: Finding) -> tuple[int, str, int, str]:
+    return (-LEVELS.index(finding.level), finding.rule, -finding.score, finding.finding)
 
 
 def _actors(campaign: Campaign, run: WatchRun, names: Names) -> Markup:

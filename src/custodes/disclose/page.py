@@ -273,7 +273,7 @@ def _cut(run: WatchRun, rest: int) -> tuple[str, ...]:
 
 def _matrix(run: WatchRun, names: Names) -> MatrixPart:
     cells = [(cell.actor, cell.subject, cell.count) for cell in run.cells]
-    wide, narrow = seriate.arrange(cells), seriate.arrange(cells, rows=12, columns=12)
+    wide, narrow = seriate.arrange(cells), seriate.arrange(cells, rows=12, columns=14)
     labels = {key: names.plain(key) for key in (*wide.rows, *wide.columns, *narrow.rows, *narrow.columns)}
     notes = {row: place(run, row) for row in wide.rows}
     title = "Who looked at whom without a reason?"

@@ -23,7 +23,7 @@ from custodes.pictures.bands import moment
 from custodes.pictures.colour import dark_css
 from custodes.pictures.metrics import clean
 
-_LAST: Final = "<!--last-line-->"
+_LAST: Final = Markup("<!--last-line-->")
 
 
 def render(run: WatchRun, *, made_at: datetime, version: str, display: Display) -> str:
@@ -36,7 +36,7 @@ def render(run: WatchRun, *, made_at: datetime, version: str, display: Display) 
         page=page_of(run, Names(display)),
         css=Markup(css),  # noqa: S704  # own stylesheet, hashed as it is
         policy=policy(css),
-        last_line=Markup(_LAST),
+        last_line=_LAST,
     )
     told = Markup("<p>Made {} by custodes {}. SHA-256 of this page without this line: <code>{}</code></p>").format(
         moment(made_at.astimezone(UTC)), version, _digest(text)

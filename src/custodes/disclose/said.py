@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from markupsafe import Markup, escape
 
@@ -11,6 +13,9 @@ from custodes.minimise.display import PSEUDONYM, Display, found_in
 from custodes.model.run import WatchRun
 from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
+
+_WHOLE: Final = re.compile(rf"{PSEUDONYM.pattern}|\b\d{{4}}-\d\d-\d\d\b")
+"""What no line may break: names and dates."""
 
 
 def pseudonyms_of(run: WatchRun) -> set[str]:
@@ -54,8 +59,10 @@ class Names:
         """Return a sentence with its pseudonyms named."""
         done: list[Markup] = []
         end = 0
-        for match in PSEUDONYM.finditer(text):
-            done += [escape(_spaced(text[end : match.start()])), self.one(match[0])]
+        for match in _WHOLE.finditer(text):
+            word = match[0]
+            named = self.one(word) if PSEUDONYM.fullmatch(word) else Markup('<span class="whole">{}</span>').format(word)
+            done += [escape(_spaced(text[end : match.start()])), named]
             end = match.end()
         return Markup("").join([*done, escape(_spaced(text[end:]))])
 

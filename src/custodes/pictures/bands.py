@@ -23,6 +23,7 @@ _UP: Final = 24.0
 _DOWN: Final = 12.0
 _LANE: Final = 11.0
 _GAP: Final = 10.0
+_HEAD: Final = 16.0
 _FLAG: Final = 9.5
 _TIERS: Final = 3
 _MOST_LANES: Final = 3
@@ -62,6 +63,10 @@ class _Axis:
         return self.left + (self.right - self.left) * ((time - self.start) / (self.end - self.start))
 
 
+Flag = tuple[float, float, str, list[Event]]
+"""x of the pole, y of its head, text, events."""
+
+
 def draw(
     bands: Sequence[Band],
     events: Iterable[Event],
@@ -85,18 +90,23 @@ def draw(
     flags = _flags(sorted(events, key=lambda event: (event.time, event.name)), axis)
     top = _EDGE + (_flag_height(flags) + 6 if flags else 0)
     tallest = _tallest(shown, axis, columns)
-    washes: list[str] = []
     body: list[str] = []
+    poles: list[str] = []
+    marks: list[str] = []
     y = top
     for band in shown:
-        wash, drawn, height = _band(band, axis, y, columns, tallest, narrow=narrow)
-        washes.append(wash)
-        body += drawn
-        y += height
+        base = y + _UP + (_HEAD if narrow else 0.0)
+        body.append(shape("rect", "wash", x=axis.left, y=base - _UP, width=axis.right - axis.left, height=_UP + _DOWN, rx=3))
+        if narrow:  # a name stands above each band: the poles leave it free
+            poles += _poles(flags, base - _UP, base + _DOWN)
+        drawn, height = _band(band, axis, base, columns, tallest, narrow=narrow)
+        marks += drawn
+        y = base - _UP + height
     below, height = _below(axis, y, flags, tallest, width)
-    poles = [line("pole", x1=x, x2=x, y1=bottom, y2=y, stroke_width=1.4, stroke_dasharray="5 3") for x, bottom, _, _ in flags]
+    if not narrow:
+        poles += [pole for flag in flags for pole in _poles([flag], flag[1], y)]
     desc = _desc(shown, axis, sum(len(members) for *_, members in flags), len(bands))
-    return picture(name, width, height, title=title, desc=desc, body=[*washes, *poles, *body, *below], background=background)
+    return picture(name, width, height, title=title, desc=desc, body=[*body, *poles, *marks, *below], background=background)
 
 
 def counts(band: Band, start: datetime, end: datetime) -> Mapping[str, int]:
@@ -146,30 +156,36 @@ def _tallest(bands: Sequence[Band], axis: _Axis, columns: float) -> tuple[int, i
     return up, down
 
 
+def _poles(flags: Sequence[Flag], top: float, bottom: float) -> list[str]:
+    return [line("pole", x1=x, x2=x, y1=top, y2=bottom, stroke_width=1.4, stroke_dasharray="5 3") for x, _, _, _ in flags]
+
+
 def _band(
-    band: Band, axis: _Axis, top: float, columns: float, tallest: tuple[int, int], *, narrow: bool
-) -> tuple[str, list[str], float]:
-    room = axis.right - axis.left if narrow else axis.left - _EDGE - 14
-    head = 16.0 if narrow else 0.0
-    base = top + head + _UP
+    band: Band, axis: _Axis, base: float, columns: float, tallest: tuple[int, int], *, narrow: bool
+) -> tuple[list[str], float]:
+    """Draw one band on its base line; return its height from the top of the band down as well."""
     lanes = _lanes(band, axis)
-    height = head + _UP + _DOWN + 4 + _LANE * len(lanes) + _GAP
-    wash = shape("rect", "wash", x=axis.left, y=base - _UP, width=axis.right - axis.left, height=_UP + _DOWN, rx=3)
     rule = line("axis", x1=axis.left, x2=axis.right, y1=base, y2=base, stroke_width=0.8)
-    if narrow:
-        name_width = min(room, metrics.width(metrics.clean(band.name), _TEXT, bold=True))
-        names = [
-            label(axis.left, top + 11, band.name, size=_TEXT, room=room, bold=True),
-            label(axis.left + name_width + 8, top + 11, band.note, size=_SMALL, room=room - name_width - 8, paint="soft"),
-        ]
-    else:
-        names = [
+    marks = _marks(band, axis, base, columns, tallest)
+    grants = [piece for place, lane in enumerate(lanes) for piece in _spans(lane, axis, base + _DOWN + 4 + place * _LANE)]
+    height = _UP + _DOWN + 4 + _LANE * len(lanes) + _GAP
+    return [rule, *_names(band, axis, base, narrow=narrow), *marks, *grants], height
+
+
+def _names(band: Band, axis: _Axis, base: float, *, narrow: bool) -> list[str]:
+    if not narrow:
+        room = axis.left - _EDGE - 14
+        return [
             label(_EDGE, base - 7, band.name, size=_TEXT, room=room, bold=True),
             label(_EDGE, base + 6, band.note, size=_SMALL, room=room, paint="soft"),
         ]
-    marks = _marks(band, axis, base, columns, tallest)
-    grants = [piece for place, lane in enumerate(lanes) for piece in _spans(lane, axis, base + _DOWN + 4 + place * _LANE)]
-    return wash, [rule, *names, *marks, *grants], height
+    room = axis.right - axis.left
+    taken = min(room, metrics.width(metrics.clean(band.name), _TEXT, bold=True)) + 4
+    y = base - _UP - 5
+    return [
+        label(axis.left, y, band.name, size=_TEXT, room=room, bold=True),
+        label(axis.left + taken, y, band.note, size=_SMALL, room=room - taken, paint="soft"),
+    ]
 
 
 def _marks(band: Band, axis: _Axis, base: float, columns: float, tallest: tuple[int, int]) -> list[str]:
@@ -234,9 +250,6 @@ def _spans(lane: Sequence[Span], axis: _Axis, top: float) -> list[str]:
         hint = f"grant {words}: {moment(start)} to {moment(end)}"
         drawn.append(shape("rect", "lent", title=hint, x=x, y=top + 3, width=right - x, height=4, rx=2))
     return drawn
-
-
-Flag = tuple[float, float, str, list[Event]]
 
 
 def _flags(events: Sequence[Event], axis: _Axis) -> list[Flag]:
@@ -339,7 +352,7 @@ def _key(axis: _Axis, y: float, tallest: tuple[int, int], *, grants: bool) -> tu
             x, y = axis.left, y + 14
         drawn += _key_mark(kind, x, y)
         drawn.append(label(x + (13 if kind else 0), y, words, size=_SMALL, room=axis.right - x, paint="soft"))
-        x += wide + 16
+        x += wide + 8
     return drawn, y
 
 

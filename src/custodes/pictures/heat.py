@@ -59,7 +59,7 @@ def paint(
         return picture(name, width, 36, title=title, desc="There is nothing to show.", body=[text], background=background)
     longest = max(metrics.width(metrics.clean(unit), _TEXT) for unit in chart.units)
     left = _EDGE + min(longest, width * 0.36) + 10
-    pitch = min(92.0, (width - left - _EDGE) / len(chart.categories))
+    pitch = min(112.0, (width - left - _EDGE) / len(chart.categories))
     words = [labels.get(category, category) for category in chart.categories]
     heads = max(metrics.width(metrics.clean(word), _TEXT) for word in words)
     slanted = heads > pitch - 4
@@ -115,7 +115,7 @@ def _cell(counts: tuple[int, int] | None, where: str, x: float, y: float, pitch:
         return shape("circle", "dot", title=f"{where}: no look", cx=centre, cy=middle, r=1.2)
     looks, residue = counts
     level = step(looks, residue)
-    paint, ink = (f"r{level}", f"n{level}") if level else ("wash", "soft")
+    paint, ink = (f"h{level}", f"t{level}") if level else ("wash", "soft")
     hint = f"{where}: {grouped(residue)} of {grouped(looks)} looks without a reason"
     square = shape("rect", paint, x=x + 1, y=y + 1, width=pitch - 2, height=_ROW - 2, rx=3)
     text = label(centre, middle + 3.6, said(looks, residue), size=_TEXT, room=pitch - 2, paint=ink, anchor="middle")

@@ -11,8 +11,11 @@ from custodes.pictures import colour, metrics
 from custodes.pictures.seriate import Arranged, arrange
 from custodes.pictures.svg import element, escape, grouped, label, number, picture, shape, titled
 
-_SLANT: Final = 58
+_SLANT: Final = 62
+_UPRIGHT: Final = 90
+_NARROW: Final = 600
 _NAME: Final = 10.0
+_HEAD: Final = 9.5
 _NOTE: Final = 9.5
 _EDGE: Final = 10.0
 _LEGEND: Final = 340.0
@@ -55,7 +58,7 @@ def caption(arranged: Arranged) -> str:
     """Return what is shown of how many, in words."""
     return (
         f"{grouped(len(arranged.rows))} most unusual actors × {grouped(len(arranged.columns))} subjects, "
-        f"of {grouped(arranged.of_rows)} × {grouped(arranged.of_columns)}"
+        f"of {grouped(arranged.of_rows)}{metrics.FIRM}×{metrics.FIRM}{grouped(arranged.of_columns)}"
     )
 
 
@@ -66,6 +69,7 @@ class _Grid:
     pitch: float
     names: float
     notes: float
+    slant: int
 
     def x(self, column: float) -> float:
         return self.left + column * self.pitch
@@ -108,13 +112,14 @@ def paint(
 def _grid(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str], width: float) -> tuple[_Grid, float]:
     names = _widest((labels.get(row, row) for row in arranged.rows), _NAME, 190)
     beside = _widest((notes.get(row, "") for row in arranged.rows), _NOTE, 190)
-    tall = _widest((labels.get(column, column) for column in arranged.columns), _NAME, 170)
+    tall = _widest((labels.get(column, column) for column in arranged.columns), _HEAD, 170)
     left = _EDGE + names + (10 + beside if beside else 0) + 8
-    lean = (tall + _NAME) * cos(radians(_SLANT))
+    slant = _UPRIGHT if width < _NARROW else _SLANT
+    lean = (tall + _NAME) * cos(radians(slant))
     room = width - left - lean - _EDGE
     pitch = max(_LEAST_PITCH, min(_MOST_PITCH, room / len(arranged.columns)))
-    top = _EDGE + tall * sin(radians(_SLANT)) + _NAME + 4
-    grid = _Grid(left, top, round(pitch, 2), names, beside)
+    top = _EDGE + tall * sin(radians(slant)) + _NAME + 4
+    grid = _Grid(left, top, round(pitch, 2), names, beside, slant)
     return grid, max(round(grid.x(len(arranged.columns)) + lean + _EDGE), round(min(width, left + _LEGEND)))
 
 
@@ -147,9 +152,9 @@ def _dots(arranged: Arranged, grid: _Grid, name: str) -> str:
 
 
 def _columns(arranged: Arranged, labels: Mapping[str, str], grid: _Grid) -> list[str]:
-    room = (grid.top - _EDGE - _NAME - 4) / sin(radians(_SLANT)) + 0.01
+    room = (grid.top - _EDGE - _NAME - 4) / sin(radians(grid.slant)) + 0.01
     return [
-        label(grid.x(place + 0.5) + 3, grid.top - 5, labels.get(column, column), size=_NAME, room=room, slant=-_SLANT)
+        label(grid.x(place + 0.5) + 3, grid.top - 5, labels.get(column, column), size=_HEAD, room=room, slant=-grid.slant)
         for place, column in enumerate(arranged.columns)
     ]
 
@@ -218,7 +223,7 @@ def _legend(arranged: Arranged, grid: _Grid, width: float) -> tuple[list[str], f
         if level:
             drawn.append(shape("rect", f"r{level}", x=x, y=y - 3.5 - (side - 4) / 2, width=side - 4, height=side - 4, rx=2))
         drawn.append(label(x + side, y, words, size=_NOTE, room=width - x - side, paint="soft"))
-        x += wide + (9 if level else 12)
+        x += wide + (7 if level else 4)
     return drawn, y - first + 42
 
 

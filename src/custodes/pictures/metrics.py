@@ -5,6 +5,7 @@ A face that is narrower leaves air; none of the usual fallbacks is wider. Charac
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -12,7 +13,7 @@ SLACK: Final = 1.08
 BOLD: Final = 1.14
 _WIDTHS: Final = {
     280: "'ijl",
-    320: " ,.·‘’I",
+    320: " \u00a0,.·‘’I",
     340: "/:;\\|",
     370: "-f",
     420: "()[]t!r",
@@ -31,6 +32,9 @@ _WIDTHS: Final = {
     1020: "W—…→@",
 }
 _ADVANCE: Final = {character: width for width, characters in _WIDTHS.items() for character in characters}
+FIRM: Final = "\u00a0"
+"""A space at which no line breaks."""
+_SPACES: Final = re.compile(" +")
 _FOREIGN: Final = 1000  # Greek, Cyrillic, Hebrew, Arabic
 _UNKNOWN: Final = 1450  # rare Latin ligatures and symbols
 _IDEOGRAPH: Final = 1100
@@ -64,8 +68,8 @@ def clean(text: str) -> str:
         accents = accents + 1 if category in {"Mn", "Me"} else 0
         if character in _BIDI or category in {"Cf", "Mc"} or accents > 1:
             continue
-        kept.append(" " if category[0] in "CZ" else character)
-    return " ".join("".join(kept).split())
+        kept.append(" " if category[0] in "CZ" and character != FIRM else character)
+    return _SPACES.sub(" ", "".join(kept)).strip(" ")
 
 
 def fit(text: str, size: float, room: float, *, bold: bool = False) -> str:

@@ -1,8 +1,8 @@
 """Which rows and columns of a large matrix are shown, and in which order: those who share subjects lie together.
 
 1. Residual of each cell against independence, `(n − e) / √(e + ¼)`; only its positive part counts.
-2. Rows with the largest sum of squares of it are kept, then the columns with the largest within these rows. (Squares, so that
-   a few strong cells weigh more than a long tail of single looks.)
+2. Rows with the largest sum of squares of it are kept, then the columns with the largest within these rows, then of the rows
+   those that still have a cell. (Squares, so that a few strong cells weigh more than a long tail of single looks.)
 3. Of `log1p` of it the first pair of singular vectors is found by power iteration from a vector of ones, in plain Python,
    rounded to nine digits. Rows and columns that take part in the pair come first, strongest first, ties by id; the same is
    repeated on what is left, so that weaker groups follow as blocks along the diagonal instead of in the order of their ids.
@@ -46,6 +46,7 @@ def arrange(cells: Iterable[tuple[str, str, int]], *, rows: int = 40, columns: i
     kept_rows = _heaviest(((row, weight) for (row, _), weight in weights.items()), rows)
     kept_columns = _heaviest(((column, weight) for (row, column), weight in weights.items() if row in kept_rows), columns)
     inside = {pair: log1p(weight) for pair, weight in weights.items() if pair[0] in kept_rows and pair[1] in kept_columns}
+    kept_rows.intersection_update({row for row, _ in inside})
     in_order = _peel(inside, kept_rows, kept_columns)
     return Arranged(
         rows=in_order[0],

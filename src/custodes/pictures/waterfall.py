@@ -58,7 +58,7 @@ def draw(
 
 def share(count: int, of: int) -> str:
     """Return a share in per cent with one decimal; "–" of nothing."""
-    return f"{100 * count / of:.1f} %" if of else "–"
+    return f"{100 * count / of:.1f}{metrics.FIRM}%" if of else "–"
 
 
 def _row(
