@@ -98,5 +98,11 @@ class Folder:
 
     def _read(self, level: int | str, index: int, width: int, size: int) -> bytes:
         exact = self.path / tile_path(level, index, width)
+        if exact.exists():
+            return read_bytes(exact, 0, size)
         full = self.path / tile_path(level, index)
-        return read_bytes(full if full.exists() and not exact.exists() else exact, 0, size)
+        if not full.exists():
+            partial = full.with_name(full.name + ".p")
+            wider = [int(file.name) for file in partial.glob("*") if file.name.isdecimal() and int(file.name) > width]
+            full = partial / str(min(wider, default=width))
+        return read_bytes(full, 0, size)

@@ -145,24 +145,21 @@ def verify(note: Note, keys: Sequence[Key]) -> Opened:
 
     Raises `BadSignature` if one of them fails, `Unsigned` if no known key signed, `Ambiguous` if two keys answer to one line.
     """
-    verified: dict[tuple[str, bytes], Key] = {}
-    unverified: dict[tuple[str, bytes], Signature] = {}
-    for signature in note.signatures:
-        slot = (signature.name, signature.key_id)
-        if slot in verified:
-            continue
-        known = [key for key in keys if (key.name, key.key_id) == slot]
+    verified: list[Key] = []
+    unverified: list[Signature] = []
+    for signature in dict.fromkeys(note.signatures):  # equal lines count once; another line of the same key must hold too
+        known = [key for key in keys if (key.name, key.key_id) == (signature.name, signature.key_id)]
         if len(known) > 1:
             raise Ambiguous("two of the given keys share a name and a key id")
         if not known:
-            unverified.setdefault(slot, signature)
-        elif _holds(known[0], note.text, signature.value):
-            verified[slot] = known[0]
-        else:
+            unverified.append(signature)
+        elif not _holds(known[0], note.text, signature.value):
             raise BadSignature(f"the signature of {signature.name} does not verify")
+        elif known[0] not in verified:
+            verified.append(known[0])
     if not verified:
         raise Unsigned("no key that was given has signed this note")
-    return Opened(note.text, tuple(verified.values()), tuple(unverified.values()))
+    return Opened(note.text, tuple(verified), tuple(unverified))
 
 
 def _holds(key: Key, text: str, value: bytes) -> bool:

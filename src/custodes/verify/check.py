@@ -143,9 +143,9 @@ def _signed(checkpoint: Checkpoint, policy: Policy | None, report: VerifyReport)
         return "its signature does not verify"
     signers = [key for key in opened.verified if key in logs]
     if not signers:
-        report.step("checkpoint: only witnesses have signed it")
+        report.step("checkpoint: witnesses have signed it, the log has not")
         return "the log's key in the policy has not signed this checkpoint"
-    report.step(f"checkpoint: {what}, signed by {', '.join(f'{key.name}+{key.key_id.hex()}' for key in signers)}")
+    report.step(f"checkpoint: size {checkpoint.size} of {checkpoint.origin}, signed by {', '.join(f'{key.name}+{key.key_id.hex()}' for key in signers)}")
     # 2. The witnesses, as the policy groups them.
     if not policy.is_met(opened.verified):
         report.step("witnesses: the quorum is not met")
