@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import pyarrow as pa
 
 from custodes.model.arrow import ACCESSES, FIELDSETS, TOUCHES
 from custodes.store.manifest import Manifest, Part, read_manifest
@@ -52,7 +53,7 @@ class Accesses:
         engine.parquet("stored_fieldsets", [str(self.path / name) for name in manifest.fieldsets], FIELDSETS)
         kept = [f"time >= {_literal(since)}"] if since else []
         kept += [f"time < {_literal(until)}"] if until else []
-        hidden = _hidden(manifest.superseded)
+        hidden = _hide(engine, manifest.superseded)
         engine.run(f"CREATE OR REPLACE VIEW stored_accesses AS SELECT * FROM stored_accesses_all{_where([*kept, *hidden])}")
         if kept:
             hidden = ["leaf IN (SELECT leaf FROM stored_accesses)"]
@@ -60,8 +61,11 @@ class Accesses:
         return manifest
 
 
-def _hidden(superseded: tuple[int, ...]) -> list[str]:
-    return [f"leaf NOT IN ({', '.join(map(str, superseded))})"] if superseded else []
+def _hide(engine: Engine, superseded: tuple[int, ...]) -> list[str]:
+    if not superseded:
+        return []
+    engine.table("superseded_leaves", pa.table({"leaf": pa.array(superseded, pa.int64())}))
+    return ["leaf NOT IN (SELECT leaf FROM superseded_leaves)"]
 
 
 def _where(conditions: list[str]) -> str:

@@ -34,14 +34,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct):
-    """What one source's records became: lines = of accesses + noise + rejected. `folded`: records met again and not kept twice."""
+    """What one source's records became: lines = of accesses + noise + rejected (save held-back ones)."""
 
     lines: int = 0
     accesses: int = 0
     resolved: int = 0
     touches: int = 0
-    blank: int = 0
-    folded: int = 0
     noise: dict[str, int] = {}
     rejected: dict[str, int] = {}
 
@@ -59,13 +57,14 @@ class Manifest(msgspec.Struct):
     """One commit of the store. `batches`: how many batches of the vault's intake stream are settled in it.
 
     `superseded`: ledger indexes of rows that a later row of the same operation replaced. `notes`: bytes of `notes.ndjson` that
-    count. `serial`: number of the last part written.
+    count; `rejected`: frames of the rejected stream likewise. `serial`: number of the last part written.
     """
 
     schema: str = SCHEMA
     batches: int = 0
     serial: int = 0
     notes: int = 0
+    rejected: int = 0
     parts: list[Part] = []
     fieldsets: list[str] = []
     superseded: tuple[int, ...] = ()

@@ -42,7 +42,7 @@ class Frame:
     """One frame as it lies on disk; sections are read and opened only when asked for."""
 
     def __init__(self, stream: Stream, file: Path, offset: int, head: bytes) -> None:
-        self._stream, self._file, self._offset, self._head = stream, file, offset, head
+        self._stream, self.file, self.offset, self._head = stream, file, offset, head
         self.number: int = _HEAD.unpack_from(head)[2]
         self._sections = [_SECTION.unpack_from(head, at) for at in range(_HEAD.size, len(head), _SECTION.size)]
         self.end = offset + len(head) + sum(sealed for sealed, _, _ in self._sections)
@@ -50,19 +50,19 @@ class Frame:
     @property
     def day(self) -> str:
         """Day of recording, `YYYY-MM-DD`."""
-        return self._file.name[:10]
+        return self.file.name[:10]
 
     def section(self, index: int) -> bytes:
         """Return a section's content. Raises `PartMissing` if it was changed or cut."""
-        at = self._offset + len(self._head) + sum(sealed for sealed, _, _ in self._sections[:index])
+        at = self.offset + len(self._head) + sum(sealed for sealed, _, _ in self._sections[:index])
         sealed, plain, nonce = self._sections[index]
-        with self._file.open("rb") as handle:
+        with self.file.open("rb") as handle:
             handle.seek(at)
             data = handle.read(sealed)
         try:
             packed = self._stream.cipher(index).decrypt(nonce, data, self._head)
         except InvalidTag:
-            raise PartMissing(f"a sealed record of {self._file.parent.name}/{self._file.name} was changed or cut") from None
+            raise PartMissing(f"a sealed record of {self.file.parent.name}/{self.file.name} was changed or cut") from None
         return _codec().decompress(packed, decompressed_size=plain, asbytes=True) if plain else b""
 
 
@@ -113,13 +113,11 @@ class Stream:
         self._count = number + 1
         return number
 
-    def drop_last(self) -> None:
-        """Take back the last frame: nothing made of it was ever acknowledged."""
-        last = None
-        for frame in self.frames(max(0, self.count() - 1)):
-            last = frame
-        if last is not None:
-            self._cut(last._file, last._offset)  # noqa: SLF001  # a frame is part of its stream
+    def cut_to(self, count: int) -> None:
+        """Take back all frames from number `count` on: nothing made of them was ever acknowledged."""
+        while self.count() > count:
+            *_, last = self.frames(self.count() - 1)
+            self._cut(last.file, last.offset)
             self._count = last.number
 
     def frames(self, start: int = 0) -> Iterator[Frame]:

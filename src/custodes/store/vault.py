@@ -34,13 +34,15 @@ Groups = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | N
 class Names(msgspec.Struct, array_like=True):
     """Who is behind the pseudonyms that a batch met first, new subjects' keys, and the source's own ids by access id.
 
-    `claimed`: keyed hash of (source, own id) → the access id that has it.
+    `claimed`: keyed hash of (source, own id) → the access that has it. `given`: accesses that may come again,
+    whole, as `memory.Given` has them, save that the leaf is its place in the batch.
     """
 
     pseudonyms: list[tuple[str, str]]
     subject_keys: list[tuple[str, bytes]]
     ids: list[tuple[str, str]]
     claimed: list[tuple[bytes, bytes]]
+    given: list[tuple[bytes, bytes, int, bool]]
 
 
 class Values(msgspec.Struct, array_like=True):

@@ -1,0 +1,165 @@
+"""A batch in the making: raw records that are new, and what a parser made of them. Everything in it is sealed together.
+
+A record met before (same source, same bytes) is folded: counted, and taken no second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple
+
+from custodes.model.draft import Draft, Note, Parsed, Raw, Rejected
+from custodes.source import Parser, Position
+from custodes.store.memory import Memory
+from custodes.store.vault import Raws, record_key
+
+_LARGEST = 2**53 - 1
+
+
+@dataclass(slots=True)
+class Stream:
+    """One input being read. `name`: under which its position is kept. `replay`: known records are fed too, to give the parser what
+    came before the new ones, and `new` holds the ids of the new ones. `held`: the parser was fed since it was last asked to finish.
+    """
+
+    name: str
+    path: str
+    parser: Parser
+    position: Position
+    replay: bool = False
+    begun: bool = False
+    changed: bool = False
+    held: bool = False
+    new: set[bytes] = field(default_factory=set)
+
+
+class Made(NamedTuple):
+    """A draft of this batch with its record key, a digest of all its records, and whether it may come again."""
+
+    draft: Draft
+    key: bytes
+    records: bytes
+    early: bool
+
+
+@dataclass(slots=True)
+class Gathered:
+    """One batch. `made` has None where a later, whole draft of this batch took a draft's place."""
+
+    made: list[Made | None] = field(default_factory=list)
+    raws: list[Raw] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=dict)
+    superseded: list[int] = field(default_factory=list)
+    superseded_resolved: int = 0
+    streams: dict[str, Stream] = field(default_factory=dict)
+    size: int = 0
+    _keys: set[bytes] = field(default_factory=set)
+    _by_data: dict[int, bytes] = field(default_factory=dict)
+    _early: dict[bytes, int] = field(default_factory=dict)
+
+    def fresh(self, raws: Sequence[Raw], source: str, memory: Memory, key: bytes) -> list[bool]:
+        """Say of each record whether it is new, and take the new ones in."""
+        prefix = prefix_of(source, None)
+        keys = [record_key(key, prefix if raw.seq_of is None else prefix_of(source, raw.seq_of), raw.data) for raw in raws]
+        answers = []
+        mine, by_data = self._keys, self._by_data
+        for raw, made, known in zip(raws, keys, memory.records.known(keys), strict=True):
+            by_data[id(raw.data)] = made
+            new = not known and made not in mine
+            if new:
+                mine.add(made)
+                self.keys.append(made)
+                self.raws.append(raw)
+                self.size += len(raw.data)
+            answers.append(new)
+        return answers
+
+    def take(self, parsed: Parsed, source: str, memory: Memory, key: bytes, *, early: bool) -> None:
+        """Take in what a parser gave. `early`: it was asked to finish, and may give a draft again, whole."""
+        self.rejected += parsed.rejected
+        self.notes += parsed.notes
+        for kind, count in parsed.counted.items():
+            self.counted[kind] = self.counted.get(kind, 0) + count
+        for draft in parsed.drafts:
+            self._draft(draft, source, memory, key, early=early)
+
+    def take_again(self, parsed: Parsed, source: str, memory: Memory, key: bytes, new: set[bytes]) -> None:
+        """Take in what a parser gave for records that were read before: only accesses that hold a new record."""
+        for draft in parsed.drafts:
+            if any(self._key_of(raw, source, key) in new for raw in draft.raws):
+                self._draft(draft, source, memory, key, early=False)
+
+    def drafts(self) -> list[Made]:
+        """Return the drafts that stand."""
+        return [made for made in self.made if made is not None]
+
+    def sealed_raws(self, source: str) -> Raws:
+        """Return the records as they are sealed."""
+        files: dict[str, int] = {}
+        prefixes: dict[bytes, int] = {}
+        reasons = {id(item.raw.data): item.reason for item in self.rejected}
+        return Raws(
+            data=[raw.data for raw in self.raws],
+            file_of=[files.setdefault(raw.file, len(files)) for raw in self.raws],
+            prefix_of=[prefixes.setdefault(prefix_of(source, raw.seq_of), len(prefixes)) for raw in self.raws],
+            line=[raw.line for raw in self.raws],
+            rejected=[(at, reasons[id(raw.data)]) for at, raw in enumerate(self.raws) if id(raw.data) in reasons]
+            if reasons
+            else [],
+            files=list(files),
+            prefixes=list(prefixes),
+        )
+
+    def _draft(self, draft: Draft, source: str, memory: Memory, key: bytes, *, early: bool) -> None:
+        first = self._key_of(draft.raws[0], source, key)
+        whole = not early and first in self._keys and not self._early
+        records = b"" if whole else self._records(draft, source, key)
+        if not whole and not self._replaces(first, records, memory):
+            return
+        _bound(draft)
+        if early:
+            self._early[first] = len(self.made)
+        self.made.append(Made(draft, first, records, early))
+
+    def _replaces(self, first: bytes, records: bytes, memory: Memory) -> bool:
+        """Put an earlier, shorter form of the same access out of force. False: it is the same access, given out once more."""
+        earlier = self._early.pop(first, None)
+        if earlier is not None:
+            made = self.made[earlier]
+            if made is not None and made.records == records:
+                self._early[first] = earlier
+                return False
+            self.made[earlier] = None
+        elif (given := memory.given(first)) is not None:
+            if given.records == records:
+                return False
+            self.superseded.append(given.leaf)
+            self.superseded_resolved += given.resolved
+        return True
+
+    def _records(self, draft: Draft, source: str, key: bytes) -> bytes:
+        joined = b"".join([self._key_of(raw, source, key) for raw in draft.raws])
+        return blake2b(joined, key=key, digest_size=16, person=b"records").digest()
+
+    def _key_of(self, raw: Raw, source: str, key: bytes) -> bytes:
+        return self._by_data.get(id(raw.data)) or record_key(key, prefix_of(source, raw.seq_of), raw.data)
+
+
+def prefix_of(source: str, seq_of: str | None) -> bytes:
+    """Return what stands before a record's bytes in its keyed id: the source, and the log's own `seq_of` if it has one."""
+    return f"{source}\0{seq_of or ''}\0".encode("utf-8", "surrogatepass")
+
+
+def _bound(draft: Draft) -> None:
+    """Drop numbers that no count can be; the record itself stays sealed."""
+    for name in ("rows", "bytes", "seq", "subject_max"):
+        value = getattr(draft, name)
+        if value is not None and not 0 <= value <= _LARGEST:
+            setattr(draft, name, None)
+    if not 0 <= draft.subject_min <= _LARGEST:
+        draft.subject_min = 0
