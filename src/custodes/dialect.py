@@ -19,7 +19,7 @@ from custodes.errors import BadRule
 MACROS: Final = frozenset({"day_number", "minute_number"})
 """Our own functions, one body per engine: whole days and whole minutes since 1970 of a TIMESTAMP."""
 
-UNIQUE: Final = frozenset({"access", "access_id", "row_key"})
+UNIQUE: Final = frozenset({"look", "access", "access_id", "row_key"})
 """Columns that end an ORDER BY: within what a rule orders, they name one row."""
 
 _BINARY: Final = frozenset({"this", "expression"})
