@@ -1,9 +1,9 @@
 """A real service-desk log (BPI Challenge 2013) as accesses and context, with look-ups planted that nobody made.
 
-Case = trace, team = group, actor = name and country (hashed while reading). A row of the log is a look at its case; the first row of
-an actor on a case and day that is not the case's first is an *access*, presumed innocent. Planted look-ups come in three kinds: R any
-actor at any open case, C an actor of the country in which the case is handled, P an actor of a team that knows the product. None of
-them enters the state that later looks are judged by. Definition: `detection.md` 9 of the design.
+Case = trace, team = group, actor = name and country (hashed while reading). A row of the log is a look at its case; the first
+row of an actor on a case and day that is not the case's first is an *access*, presumed innocent. Planted look-ups come in
+three kinds: R any actor at any open case, C an actor of the country in which the case is handled, P an actor of a team that
+knows the product. None of them enters the state that later looks are judged by.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A look to be judged: a real access, or a planted one (`kind` R, C, P; empty for real). `first`: the pair's first look."""
+    """A look to be judged: a real access, or a planted one (`kind` R, C, P; empty: real). `first`: the pair's first look."""
 
     time: datetime
     case: str
@@ -55,7 +55,7 @@ class Look:
 
 
 def read(path: Path) -> list[Row]:
-    """Return the rows in stable time order, without those of the system account. Names are hashed under a key that is thrown away."""
+    """A look to be judged: a real access (no `kind`), or a planted one (R, C, P). `first`: the first look of its pair."""
     key = token_bytes(32)
 
     def hashed(text: str) -> str:
