@@ -55,7 +55,7 @@ class Look:
 
 
 def read(path: Path) -> list[Row]:
-    """A look to be judged: a real access (no `kind`), or a planted one (R, C, P). `first`: the first look of its pair."""
+    """Return the rows in stable time order, without the system account's. Names are hashed under a key that is thrown away."""
     key = token_bytes(32)
 
     def hashed(text: str) -> str:
