@@ -8,34 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from custodes.model.datamap import DataMap
-from custodes.model.draft import Note, Parsed, Raw
+from custodes.model.draft import Parsed, Raw
+from custodes.model.reading import Chunk, Follow, Position
 
-
-class Position(NamedTuple):
-    """Where reading goes on.
-
-    `offset`: bytes (of the uncompressed content for gzip); `line`: lines before it; `inode` and `digest` (hex SHA-256 of the last 4 KiB
-    before it) notice rotation and replacement. A position is kept sealed, for a digest of a record can be guessed.
-    """
-
-    offset: int = 0
-    line: int = 0
-    inode: int = 0
-    digest: str = ""
-
-
-class Chunk(NamedTuple):
-    """Raw records and the position after the last of them. `blank`: empty lines passed over; `notes`: what reading itself noticed
-    (a torn gzip file, a truncation), to be reported like the notes of a parser.
-    """
-
-    raws: list[Raw]
-    position: Position
-    blank: int = 0
-    notes: tuple[Note, ...] = ()
+__all__ = ["CannotSee", "Chunk", "Coverage", "Follow", "Parser", "Position", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +92,3 @@ class Source(Protocol):
 
     def parser(self, datamap: DataMap, state: bytes | None = None) -> Parser:
         """Return a parser, fresh or as it was when `state()` was taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """How to tail: seconds between looks at the file, and when to stop (None = never; tests pass a limit)."""
-
-    poll_s: float = 0.3
-    idle_stop_s: float | None = None

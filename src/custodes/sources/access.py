@@ -14,36 +14,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec.structs import astuple
 
-from custodes.errors import InputError, UnreadableFile
-from custodes.lines import LIMIT, Quoted, read_head, read_lines
-from custodes.model.canonical import canonical
+from custodes.errors import InputError
+from custodes.lines import read_head, read_lines
+from custodes.lines.tables import PARQUET, columns_of, first_line, read_csv, read_parquet
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Draft, FieldUse, Parsed, Raw, Rejected, Resource, Selector, SubjectUse
 from custodes.model.words import ACTIONS, ACTOR_KINDS, OUTCOMES, SCOPES, SELECTORS
 from custodes.source import CannotSee, Chunk, Coverage, Follow, Position
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 REQUIRED: Final = ("time", "actor", "action", "system")
-_PARQUET: Final = b"PAR1"
-_ROWS: Final = 2000
 _LARGEST: Final = 2**63 - 1
 _LOOKED_AT: Final = 20
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
-
-csv.field_size_limit(
-    LIMIT
-)  # the module's own limit of 128 KiB would refuse long statements; records are bounded when they are read
 
 MANIFEST: Final = Coverage(
     source="access",
@@ -109,19 +98,19 @@ class AccessSource:
 
     def sniff(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - content decides, names lie
         """Recognise Parquet, or at least three of the four required columns (so that an error can name the fourth)."""
-        if head.startswith(_PARQUET):
+        if head.startswith(PARQUET):
             return True
         if _is_csv(head):
-            return _enough({cell.strip() for cell in _first_line(head).decode("utf-8", "replace").replace('"', "").split(",")})
+            return _enough({cell.strip() for cell in first_line(head).decode("utf-8", "replace").replace('"', "").split(",")})
         return any(map(_looks_like_ours, _first_lines(head)))
 
     def read(self, path: str, position: Position, *, follow: Follow | None = None) -> Iterator[Chunk]:
         """Yield raw records. Raises `InputError` if a CSV header or Parquet schema lacks a required column."""
         head = read_head(path)
-        if head.startswith(_PARQUET):
-            return _read_parquet(path, position)
+        if head.startswith(PARQUET):
+            return read_parquet(path, position, REQUIRED)
         if _is_csv(head):
-            return _read_csv(path, head, position, follow)
+            return read_csv(path, position, REQUIRED, follow=follow)
         return read_lines(path, position, follow=follow)
 
     def parser(self, datamap: DataMap, state: bytes | None = None) -> AccessParser:  # noqa: ARG002 - contract of all sources
@@ -171,7 +160,7 @@ class AccessParser:
             raise _Bad("record longer than the limit: kept by its first bytes, its length and its SHA-256")
         header, _, record = raw.data.partition(b"\n")
         if header != self._header:
-            self._header, self._columns = header, _columns(header)
+            self._header, self._columns = header, columns_of(header, REQUIRED)
         return _csv_row(self._columns, record)
 
 
@@ -498,7 +487,7 @@ def _enough(names: set[str]) -> bool:
 
 def _is_csv(head: bytes) -> bool:
     """Tell CSV from NDJSON, whose first line may be damaged: it names columns, and no line nearby is a JSON object."""
-    first = _first_line(head)
+    first = first_line(head)
     if first.lstrip()[:1] in (b"{", b"[") or not (b"," in first or sum(name.encode() in first for name in REQUIRED) > 1):
         return False
     return not any(_object(line) is not None for line in _first_lines(head))
@@ -506,134 +495,6 @@ def _is_csv(head: bytes) -> bool:
 
 def _first_lines(head: bytes) -> list[bytes]:
     return [line for line in head.split(b"\n", _LOOKED_AT)[:_LOOKED_AT] if line.strip()]
-
-
-def _first_line(head: bytes) -> bytes:
-    return next((line.removesuffix(b"\r") for line in head.split(b"\n") if line.strip()), b"")
-
-
-def _read_csv(path: str, head: bytes, position: Position, follow: Follow | None) -> Iterator[Chunk]:
-    header = _first_line(head)
-    width = len(_columns(header, path))
-
-    def whole(candidate: bytes) -> bool:
-        try:
-            rows = list(csv.reader([candidate.decode("latin-1")], strict=True))
-        except csv.Error:
-            return False
-        return len(rows) == 1 and len(rows[0]) == width
-
-    file, line = path, position.line
-    for chunk in read_lines(path, position, follow=follow, quoted=Quoted(whole=whole)):
-        raws: list[Raw] = []
-        for raw in chunk.raws:
-            if raw.file != file or raw.line <= line:  # another file, or the same one from its beginning
-                header = _first_line(read_head(raw.file))
-                width = len(_columns(header, raw.file))
-            file, line = raw.file, raw.line
-            if raw.cut:
-                raws.append(raw)
-            elif raw.data == header:
-                raws.append(raw._replace(data=header + b"\n"))
-            else:
-                raws.append(raw._replace(data=b"%b\n%b" % (header, raw.data)))
-        yield chunk._replace(raws=raws)
-
-
-def _columns(header: bytes, path: str = "") -> list[str]:
-    """Return the column names of a CSV header. Raises `InputError` naming what is missing or double."""
-    try:
-        names = [name.strip() for name in next(csv.reader([header.decode("utf-8")], strict=True), [])]
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path}: the CSV header is not readable UTF-8 text", hint=_EXPECTED) from None
-    _check_columns(names, path)
-    return names
-
-
-def _check_columns(names: list[str], path: str) -> None:
-    missing = [name for name in REQUIRED if name not in names]
-    if missing:
-        raise InputError(f"{path}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}", hint=_EXPECTED)
-    if len(set(names)) != len(names):
-        raise InputError(f"{path}: a column name stands twice", hint=_EXPECTED)
-
-
-_EXPECTED: Final = f"expected comma-separated columns with at least {', '.join(REQUIRED)}: see docs/reference/formats.md"
-
-
-def _read_parquet(path: str, position: Position) -> Iterator[Chunk]:
-    """Yield rows as records; `offset` and `line` count rows. A Parquet file does not grow: there is nothing to follow."""
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        inode, digest = _identity(path)
-        if position.digest != digest:
-            position = Position()
-        with ParquetFile(path) as file:
-            _check_columns(file.schema_arrow.names, path)
-            _check_zone(file.schema_arrow, path)
-            row = 0
-            for batch in file.iter_batches(batch_size=_ROWS):
-                start, row = row, row + batch.num_rows
-                if row <= position.offset:
-                    continue
-                rows = _utc(batch).to_pylist()[max(0, position.offset - start) :]
-                first = row - len(rows) + 1
-                raws = [Raw(_canonical_row(values), path, number) for number, values in enumerate(rows, first)]
-                yield Chunk(raws, Position(row, row, inode, digest))
-    except (ArrowException, OSError) as error:
-        raise UnreadableFile(f"{path} is no readable Parquet file", hint="write it again; its end may be missing") from error
-
-
-def _identity(path: str) -> tuple[int, str]:
-    with Path(path).open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 4096))
-        return Path(path).stat().st_ino, sha256(b"%d " % size + file.read()).hexdigest()
-
-
-def _check_zone(schema: pa.Schema, path: str) -> None:
-    from pyarrow import types
-
-    kind = schema.field("time").type
-    if types.is_timestamp(kind) and kind.tz is None:
-        raise InputError(f"{path}: time without zone", hint="expected the column type timestamp[us, UTC]")
-
-
-def _utc(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch with all times in microseconds: Python knows no finer ones."""
-    import pyarrow as pa
-
-    columns = [
-        column.cast(pa.timestamp("us", tz="UTC" if column.type.tz else None), safe=False)
-        if pa.types.is_timestamp(column.type)
-        else column
-        for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _canonical_row(values: Mapping[str, Any]) -> bytes:
-    """Return a row as canonical JSON; what JSON lacks becomes text, a whole number stored as a float becomes a number."""
-    try:
-        return canonical({name: _plain(value) for name, value in values.items() if value is not None})
-    except TypeError:
-        raise InputError("a Parquet column has a name beyond the basic characters", hint="rename it") from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool | str):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int):
-        return value if -(2**53) < value < 2**53 else str(value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return msgspec.json.encode(value, enc_hook=str).decode("utf-8").strip('"')
 
 
 SOURCE: Final = AccessSource()
