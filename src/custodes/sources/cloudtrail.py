@@ -300,63 +300,6 @@ _NO_DATA_EVENTS: Final = (
     "no data event in this file: data events seem to be off, so it does not show who read objects or items"
     " (no sign that nobody did)"
 )
-_TRAIL_CHANGES.get(name) if system == "cloudtrail" else None:
-            parsed.notes.append(Note("configuration", note, raw.file, raw.line, {"outcome": draft.outcome or "unknown"}))
-        session = _who(draft, event)
-        self._remember(draft, event, session)
-        if session is None or draft.on_behalf_of is not None:
-            parsed.drafts.append(draft)
-        else:
-            self._held.append((draft, session))
-
-    def _remember(self, draft: Draft, event: Mapping[str, Any], session: _Session | None) -> None:
-        """Keep who created which session."""
-        if not draft.operation.startswith("AssumeRole") or draft.outcome != "success":
-            return
-        answer = _map(event, "responseElements")
-        arn = _text(_map(answer, "assumedRoleUser"), "arn") or _arn_of_request(_map(event, "requestParameters"))
-        if arn is None:
-            return
-        human = draft.on_behalf_of or (draft.actor if _can_be_human(event) else None)
-        of = (session.arn, session.created) if session is not None and draft.on_behalf_of is None else None
-        key = _text(_map(answer, "credentials"), "accessKeyId") or ""
-        creations = self._creations.setdefault(arn, [])
-        made = _Creation(draft.time, key, human, of)
-        if made not in creations:
-            creations.append(made)
-        self._creations.move_to_end(arn)
-        while len(self._creations) > _SESSIONS:
-            self._creations.popitem(last=False)
-
-    def _explain(self, draft: Draft, session: _Session) -> bool:
-        """Book the draft on the human who created its session, if known; True if there is nothing to wait for."""
-        known, human = self._creator(session.arn, session.created, session.key, _CHAIN)
-        if human is not None:
-            draft.on_behalf_of, draft.behalf_basis = human, "assume_role_chain"
-        elif known:
-            _hidden(draft)
-        return known
-
-    def _creator(self, arn: str, created: str, key: str, depth: int) -> tuple[bool, str | None]:
-        """Return whether the creating call was seen, and the one human behind it. Several possible callers are no answer."""
-        found = self._creations.get(arn, [])
-        moment = _moment(created)
-        if moment is not None:
-            found = [creation for creation in found if abs(creation.time - moment) <= _SAME_MOMENT]
-        found = [creation for creation in found if creation.key == key] or found
-        callers: set[str | None] = set()
-        for creation in found:
-            if creation.of is None:
-                callers.add(creation.human)
-            elif depth:
-                known, human = self._creator(*creation.of, "", depth - 1)
-                if not known:
-                    return False, None
-                callers.add(human)
-        return bool(found), callers.pop() if len(callers) == 1 else None
-
-
-_NO_DATA_EVENTS: Final = "no data event in this file: data events seem to be off, so it does not show who read objects or items (it is no sign that nobody did)"
 _TRAIL_CHANGES: Final = {
     "StopLogging": "the trail was stopped",
     "DeleteTrail": "a trail was deleted",
