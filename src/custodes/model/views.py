@@ -52,6 +52,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     # what asks for a reason: one row per (access, subject); subject null where nobody was resolved. Without denied accesses,
     # logins and accesses to nothing personal. Subjects inside an opened copy come from the export that wrote it (via = derived).
     "looks": {
+        "look": "BIGINT",  # key of the row within one run, for joins; never stored or shown
         "access": "BIGINT",
         "subject": "VARCHAR",
         "via": "VARCHAR",  # direct · derived
@@ -78,6 +79,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     },
     # verdict `explains`: template code, strength 2..4, the row that carries it
     "explanations": {
+        "look": "BIGINT",
         "access": "BIGINT",
         "subject": "VARCHAR",
         "template": "VARCHAR",
@@ -87,6 +89,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     },
     # verdict `flags`: a claimed reason is broken, or a relation raises a question
     "flags": {
+        "look": "BIGINT",
         "access": "BIGINT",
         "subject": "VARCHAR",
         "template": "VARCHAR",
@@ -97,6 +100,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     # looks that nothing explains (same columns as `looks`), and what each tried template lacked
     "residue": {},
     "lacks": {
+        "look": "BIGINT",
         "access": "BIGINT",
         "subject": "VARCHAR",
         "token": "VARCHAR",
@@ -116,6 +120,27 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     "policy_settings": {"ticket_grace_hours": "BIGINT", "late_record_minutes": "BIGINT"},  # one row
     # each unit that occurs in staff or assignments, with each of its path prefixes and what policy says of the prefix
     "units": {"unit": "VARCHAR", "prefix": "VARCHAR", "no_subject_duty": "INTEGER", "outside_approver": "INTEGER"},
+    # what templates join besides; rules may, too. `staff_spans`: staff rows as spans that do not overlap, bounds never null
+    "staff_spans": {
+        "actor": "VARCHAR",
+        "person": "VARCHAR",
+        "unit": "VARCHAR",
+        "manager": "VARCHAR",
+        "country": "VARCHAR",
+        "entity": "VARCHAR",
+        "valid_from": "TIMESTAMP",
+        "valid_to": "TIMESTAMP",
+    },
+    # who stands above whom, through any number of managers; bounds never null
+    "chain": {"actor": "VARCHAR", "above": "VARCHAR", "valid_from": "TIMESTAMP", "valid_to": "TIMESTAMP"},
+    # subjects that a case covers: those it names, and in a staff case only accounts of staff (via = subject · actor)
+    "case_subjects": {"case": "VARCHAR", "subject": "VARCHAR", "added": "TIMESTAMP", "added_by": "VARCHAR", "via": "VARCHAR"},
+    "grant_fields": {"grant": "VARCHAR", "field": "VARCHAR"},  # a grant without a list covers every field
+    "legal_fields": {"process": "VARCHAR", "field": "VARCHAR"},  # likewise
+    "purpose_beyond": {"fieldset": "VARCHAR", "purpose": "VARCHAR", "category": "VARCHAR"},  # categories the purpose may not touch
+    "policy_legal": {"kind": "VARCHAR", "class": "VARCHAR"},  # approver classes that suffice for a kind of process; kind `*` = other
+    "reasons": {"reason": "VARCHAR", "kind": "VARCHAR"},  # every id that a reason may name, with its table
+    "checked": {"template": "VARCHAR", "checked": "INTEGER"},  # 0 = a table it needs is missing: it gave no verdict
 }
 VIEWS["residue"] = dict(VIEWS["looks"])
 """Besides these every context table of `custodes.model.tables` is a view of its own name with its columns, `row_key` and

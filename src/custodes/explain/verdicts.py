@@ -1,0 +1,299 @@
+"""From candidates to verdicts: what explains each look, which claimed reasons are broken, what the unexplained ones lack.
+
+Each template runs once over all looks (its candidates are joined in the engine, row by row nothing is done here). A template whose
+tables are missing gives no verdict and is named. Verdicts are rows; nothing is decided by the order in which rows come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from custodes.errors import BadRule
+from custodes.explain import duties, views
+from custodes.explain.template import WEAKEST, Template
+from custodes.model.policy import Policy
+from custodes.model.run import NotChecked, RuleUse
+
+if TYPE_CHECKING:
+    from custodes.engine import Engine
+
+REASON_TABLES: Final = frozenset({"tickets", "cases", "grants"})
+"""Without any of these no look can be called unexplained."""
+_MOST_REPEATS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What came out. `explained`: looks per template code; `reasons_known`: whether any of tickets, cases, grants is loaded."""
+
+    looks: int
+    residue: int
+    explained: dict[str, int]
+    not_checked: list[NotChecked]
+    uses: list[RuleUse] = field(default_factory=list)
+    reasons_known: bool = True
+
+
+def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str]) -> Explained:
+    """Fill `explanations`, `flags`, `residue`, `lacks`, `checked` and `obligations` from `looks` and the context views.
+
+    Works on any engine that holds `looks`; views that are not there count as empty. `loaded`: context tables that were loaded.
+    """
+    views.fill_missing(engine)
+    duties.fill_missing(engine)
+    _begin(engine)
+    not_checked: list[NotChecked] = []
+    uses: list[RuleUse] = []
+    tried: list[Template] = []
+    for template in in_order(templates):
+        missing = [name for name in template.tables if name not in loaded]
+        if missing:
+            not_checked.append(NotChecked(f"{template.code} {template.title}", f"not loaded: {', '.join(missing)}"))
+            continue
+        began = time.monotonic()
+        count = _try(engine, template, policy)
+        tried.append(template)
+        uses.append(RuleUse(template.code, template.title, template.version, template.digest, count, time.monotonic() - began))
+    _small(engine, "checked", {t.code: int(t in tried) for t in templates})
+    _register_checks(engine, tried)
+    _conclude(engine, tried, loaded)
+    counts = engine.rows("SELECT template, count(DISTINCT look) FROM explained GROUP BY template ORDER BY template")
+    return Explained(
+        looks=_one(engine, "SELECT count(*) FROM looks"),
+        residue=_one(engine, "SELECT count(*) FROM residue"),
+        explained={str(code): int(str(count)) for code, count in counts},
+        not_checked=not_checked,
+        uses=uses,
+        reasons_known=bool(loaded & REASON_TABLES),
+    )
+
+
+def in_order(templates: Sequence[Template]) -> list[Template]:
+    """Return templates so that each comes after those whose verdicts it reads. Raises `BadRule` if two wait for each other."""
+    left, done, ordered = list(templates), set[str](), list[Template]()
+    names = {template.code for template in templates}
+    while left:
+        ready = [template for template in left if set(template.after) & names <= done]
+        if not ready:
+            raise BadRule(f"templates wait for each other: {', '.join(template.code for template in left)}")
+        ordered += ready
+        done.update(template.code for template in ready)
+        left = [template for template in left if template not in ready]
+    return ordered
+
+
+def _begin(engine: Engine) -> None:
+    for name in ("explanations", "flags", "lacks", "residue", "obligations", "checked"):
+        kind = engine.rows(f"SELECT table_type FROM information_schema.tables WHERE table_name = '{name}'")
+        if kind:
+            engine.run(f"DROP {'VIEW' if kind[0][0] == 'VIEW' else 'TABLE'} {name}")
+    engine.run(
+        """CREATE OR REPLACE TABLE explained
+           (look BIGINT, template VARCHAR, strength INTEGER, evidence_table VARCHAR, evidence_key VARCHAR)"""
+    )
+    engine.run(
+        """CREATE OR REPLACE TABLE tried (look BIGINT, template VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR,
+           strength INTEGER, claimed INTEGER, failed BIGINT, broken BIGINT, short INTEGER)"""
+    )
+    engine.run(
+        """CREATE VIEW explanations AS
+           SELECT x.look, l.access, l.subject, x.template, x.strength, x.evidence_table, x.evidence_key
+           FROM explained x INNER JOIN looks l ON l.look = x.look"""
+    )
+
+
+def _try(engine: Engine, template: Template, policy: Policy) -> int:
+    """Run one template; return how many verdicts `explains` it gave. One that reads its own verdicts runs until nothing is new.
+
+    Verdicts only ever add up and rest on earlier looks, so that running it again and again is the same as going through time.
+    """
+    engine.run(f"CREATE OR REPLACE TABLE candidates AS {_with_masks(template, template.bound(policy))}")
+    total = found = _keep_explaining(engine, template)
+    for _ in range(_MOST_REPEATS if template.repeat else 0):
+        if not found:
+            break
+        engine.run(f"CREATE OR REPLACE TABLE candidates AS {_with_masks(template, template.bound(policy))}")
+        found = _keep_explaining(engine, template)
+        total += found
+    engine.run(
+        f"""INSERT INTO tried SELECT look, '{template.code}', evidence_table, evidence_key, strength, claimed, failed, broken, short
+            FROM candidates WHERE failed > 0 OR strength < {WEAKEST}"""
+    )
+    engine.run("DROP TABLE candidates")
+    return total
+
+
+def _with_masks(template: Template, sql: str) -> str:
+    """Wrap a template's SELECT: checks become two bit masks, one of what does not hold and one of what is broken."""
+
+    def mask(test: str) -> str:
+        parts = [f"CASE WHEN {check.column} {test} THEN {1 << place} ELSE 0 END" for place, check in enumerate(template.checks)]
+        return " + ".join(parts) or "0"
+
+    short = " + ".join(f"CASE WHEN {check.column} = 1 THEN 0 ELSE 1 END" for check in template.checks) or "0"
+    return f"""
+        SELECT look, evidence_table, evidence_key, CAST(strength AS INTEGER) AS strength, CAST(claimed AS INTEGER) AS claimed,
+          CAST({mask("IS DISTINCT FROM 1")} AS BIGINT) AS failed, CAST({mask("= 0")} AS BIGINT) AS broken,
+          CAST({short} AS INTEGER) AS short
+        FROM ({sql}) found"""
+
+
+def _keep_explaining(engine: Engine, template: Template) -> int:
+    before = _one(engine, "SELECT count(*) FROM explained")
+    known = (
+        f"""AND NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = c.look AND x.template = '{template.code}'
+                            AND x.evidence_key IS NOT DISTINCT FROM c.evidence_key)"""
+        if template.repeat
+        else ""
+    )
+    engine.run(
+        f"""INSERT INTO explained SELECT c.look, '{template.code}', max(c.strength), c.evidence_table, c.evidence_key
+            FROM candidates c WHERE c.failed = 0 AND c.strength >= {WEAKEST} {known}
+            GROUP BY c.look, c.evidence_table, c.evidence_key"""
+    )
+    return _one(engine, "SELECT count(*) FROM explained") - before
+
+
+def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
+    """Copy in what each bit of a mask means."""
+    rows = [
+        (template.code, 1 << place, check.lacks, check.flag, code)
+        for template in tried
+        for place, check in enumerate(template.checks)
+        for code in check.codes or (None,)
+    ]
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    kinds = (pa.string(), pa.int64(), pa.string(), pa.string(), pa.string())
+    names = ["template", "bit", "lacks", "flag", "code"]
+    arrays = [pa.array(list(column), kind) for column, kind in zip(columns, kinds, strict=True)]
+    engine.table("template_checks", pa.table(arrays, names=names))
+
+
+def _conclude(engine: Engine, tried: Sequence[Template], loaded: set[str]) -> None:
+    """Residue first, since flags and lacks are about it; duties last, since explanations meet them."""
+    for sql in (_EXPLANATIONS, _EXPLANATIONS_SWAP, _RESIDUE, _BEST):
+        engine.run(sql)
+    engine.run(_FLAGGED)
+    for sql in (_FLAG_CLAIMED, _FLAG_RESIDUE, _FLAG_RELATION, _no_reason(loaded), _FLAG_COPY):
+        engine.run(sql)
+    engine.run(_MISSED)
+    engine.run(_LACKING)
+    for template in tried:
+        for absence in template.absent:
+            engine.run(_absent(template, absence.lacks, absence.when))
+            for code in absence.codes:
+                engine.run(_absent_flag(template, absence.when, code))
+    engine.run(_FLAGS)
+    engine.run(_LACKS)
+    duties.judge(engine)
+    for name in ("flagged", "lacking", "missed"):
+        engine.run(f"DROP TABLE {name}")
+
+
+_FLAGGED: Final = """
+CREATE OR REPLACE TABLE flagged (look BIGINT, template VARCHAR, code VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR)
+"""
+_EXPLANATIONS: Final = """
+CREATE OR REPLACE TABLE explanations_made AS
+SELECT x.look, l.access, l.subject, x.template, x.strength, x.evidence_table, x.evidence_key
+FROM explained x INNER JOIN looks l ON l.look = x.look
+"""
+_EXPLANATIONS_SWAP: Final = "CREATE OR REPLACE VIEW explanations AS SELECT * FROM explanations_made"
+_RESIDUE: Final = """
+CREATE OR REPLACE TABLE residue AS
+SELECT l.* FROM looks l WHERE NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = l.look)
+"""
+_BEST: Final = """
+CREATE OR REPLACE TABLE best AS
+SELECT look, template, evidence_table, evidence_key, claimed, failed, broken, strength FROM (
+  SELECT t.*, row_number() OVER (PARTITION BY look, template ORDER BY claimed DESC, short, failed, evidence_key, evidence_table,
+    broken, strength) AS place
+  FROM tried t
+) WHERE place = 1
+"""
+"""Of a look's candidates in a template the one that comes nearest, a claimed one before all others."""
+_FLAG_CLAIMED: Final = """
+INSERT INTO flagged SELECT b.look, b.template, k.code, b.evidence_table, b.evidence_key
+FROM best b INNER JOIN template_checks k ON k.template = b.template AND k.flag = 'claimed' AND (b.broken // k.bit) % 2 = 1
+WHERE b.claimed = 1 AND k.code IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM explained x WHERE x.look = b.look AND x.template = b.template
+    AND x.evidence_key IS NOT DISTINCT FROM b.evidence_key)
+"""
+_FLAG_RESIDUE: Final = """
+INSERT INTO flagged SELECT b.look, b.template, k.code, b.evidence_table, b.evidence_key
+FROM best b INNER JOIN template_checks k ON k.template = b.template AND k.flag = 'residue' AND (b.broken // k.bit) % 2 = 1
+INNER JOIN residue r ON r.look = b.look
+WHERE k.code IS NOT NULL
+"""
+_FLAG_RELATION: Final = """
+INSERT INTO flagged SELECT DISTINCT t.look, t.template, k.code, t.evidence_table, t.evidence_key
+FROM tried t INNER JOIN template_checks k ON k.template = t.template AND k.flag = 'relation' AND (t.broken // k.bit) % 2 = 1
+WHERE k.code IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM explained x WHERE x.look = t.look AND (x.strength >= 3 OR x.template = t.template))
+"""
+_FLAG_COPY: Final = """
+INSERT INTO flagged SELECT look, 'copy', 'V17', 'accesses', derived_from FROM residue WHERE derived_from IS NOT NULL
+"""
+
+
+def _no_reason(loaded: set[str]) -> str:
+    """V1: deliberate, unexplained, and no reason is claimed, or one that is found nowhere although all reason tables are here."""
+    nowhere = "NOT EXISTS (SELECT 1 FROM reasons s WHERE s.reason = r.reason)" if loaded >= REASON_TABLES else "FALSE"
+    return f"""
+        INSERT INTO flagged SELECT r.look, 'reason', 'V1', NULL, NULL FROM residue r
+        WHERE r.deliberate AND {bool(loaded & REASON_TABLES)} AND (r.reason IS NULL OR {nowhere})"""
+
+
+_MISSED: Final = """
+CREATE OR REPLACE TABLE missed AS SELECT look FROM residue UNION SELECT look FROM flagged
+"""
+_LACKING: Final = """
+CREATE OR REPLACE TABLE lacking AS
+SELECT DISTINCT b.look, b.template || ':' || k.lacks AS token, b.evidence_table, b.evidence_key
+FROM best b INNER JOIN missed m ON m.look = b.look
+INNER JOIN template_checks k ON k.template = b.template AND (b.failed // k.bit) % 2 = 1
+WHERE NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = b.look AND x.template = b.template)
+"""
+
+
+def _without(template: Template, when: str) -> str:
+    """Say which missed looks `l` have no candidate of a template at all, under the template's condition."""
+    return f"""
+        FROM looks l INNER JOIN missed m ON m.look = l.look
+        WHERE ({when}) AND NOT EXISTS (SELECT 1 FROM best b WHERE b.look = l.look AND b.template = '{template.code}')
+          AND NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = l.look AND x.template = '{template.code}')"""
+
+
+def _absent(template: Template, lacks: str, when: str) -> str:
+    return f"INSERT INTO lacking SELECT l.look, '{template.code}:{lacks}', NULL, NULL {_without(template, when)}"
+
+
+def _absent_flag(template: Template, when: str, code: str) -> str:
+    return f"INSERT INTO flagged SELECT l.look, '{template.code}', '{code}', NULL, NULL {_without(template, when)}"
+
+
+_FLAGS: Final = """
+CREATE TABLE flags AS
+SELECT DISTINCT f.look, l.access, l.subject, f.template, f.code, f.evidence_table, f.evidence_key
+FROM flagged f INNER JOIN looks l ON l.look = f.look
+"""
+_LACKS: Final = """
+CREATE TABLE lacks AS
+SELECT DISTINCT k.look, l.access, l.subject, k.token, k.evidence_table, k.evidence_key
+FROM lacking k INNER JOIN looks l ON l.look = k.look
+"""
+
+
+def _small(engine: Engine, name: str, values: dict[str, int]) -> None:
+    engine.table(
+        name, pa.table({"template": pa.array(list(values), pa.string()), name: pa.array(list(values.values()), pa.int32())})
+    )
+
+
+def _one(engine: Engine, sql: str) -> int:
+    return int(str(engine.rows(sql)[0][0]))
