@@ -9,7 +9,7 @@ from custodes.errors import UnknownFormat
 from custodes.lines import read_head
 from custodes.source import Source
 
-SHELF: Final[tuple[str, ...]] = ("access", "cloudtrail", "pgaudit")
+SHELF: Final[tuple[str, ...]] = ("access", "cloudtrail")
 
 
 def load(name: str) -> Source:
