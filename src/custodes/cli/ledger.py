@@ -150,7 +150,7 @@ def _progress(word: str) -> Callable[[int, int], None] | None:
 def _as_text(report: FsckReport, *, deep: bool) -> list[str]:
     words = {0: "sound", 2: "could not be checked in full", 3: "BROKEN"}
     lines = [f"ledger {report.origin or '(no name)'}: {words[report.exit_code]}"]
-    lines.append(f"  {report.entries} entries, {report.signed_entries} of them signed; {report.segments} segments, {report.tiles} tiles")
+    lines.append(f"  {report.entries} entries, {report.signed_entries} signed; {report.segments} segments, {report.tiles} tiles")
     lines.append(f"  {report.records} signed checkpoints, {report.signatures} signatures; {report.sources} sources followed")
     lines.append(
         f"  {report.opened} leaves opened against the vault" if deep else "  contents behind the leaves not opened (--deep)"

@@ -201,7 +201,7 @@ class Log:
         if not self._is_closed(segment):
             self._disk.replace(self._segments.hash_path(segment), leaves)
         self._write_upper(segment, tiles)
-        self._disk.replace(self.path / "edge", Edge(segment + 1, [bytes(h) for h in self._tree.upper], self._ends).to_bytes())
+        self._disk.replace(self.path / "edge", self._edge().to_bytes())
         self._go_to(segment + 1)
 
     def _write_upper(self, segment: int, tiles: list[bytes]) -> None:
@@ -216,6 +216,9 @@ class Log:
             self._disk.sync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _edge(self) -> Edge:
+        return Edge(self._tree.segments, [bytes(hashes) for hashes in self._tree.upper], self._ends)
 
     def _go_to(self, segment: int) -> None:
         fresh = self._disk.open(self._segments.log_path(segment), create=True)
@@ -268,6 +271,8 @@ class Log:
         for segment in range(edge.segments, closed):
             self._read_ends(segment)
         self._tree = Tree(closed, self._upper_at(closed))
+        if edge.segments != closed:
+            self._disk.replace(self.path / "edge", self._edge().to_bytes())
         self._go_to(closed)
         self._catch_up()
 

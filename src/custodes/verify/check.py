@@ -125,7 +125,8 @@ def _signed(checkpoint: Checkpoint, policy: Policy | None, report: VerifyReport)
     if policy is None:
         report.step("checkpoint: not checked, the key of the log is in the reader's policy")
         return "no policy was given (--policy FILE)"
-    # 1. The log: a key that the policy lists under exactly this origin.
+    # 1. The log: the keys that the policy lists under exactly this origin. All must have signed: with "any one of them" a second
+    #    key, which is there so that a forger must break both, would give him the choice instead.
     logs = [key for key in policy.logs if key.name == checkpoint.origin]
     if not logs:
         report.step("checkpoint: not checked, the policy names other logs")
@@ -141,11 +142,12 @@ def _signed(checkpoint: Checkpoint, policy: Policy | None, report: VerifyReport)
     except CustodesError as wrong:
         report.claim(Verdict.BROKEN, what, str(wrong))
         return "its signature does not verify"
-    signers = [key for key in opened.verified if key in logs]
-    if not signers:
-        report.step("checkpoint: witnesses have signed it, the log has not")
-        return "the log's key in the policy has not signed this checkpoint"
-    report.step(f"checkpoint: size {checkpoint.size} of {checkpoint.origin}, signed by {', '.join(f'{key.name}+{key.key_id.hex()}' for key in signers)}")
+    silent = [f"{key.name}+{key.key_id.hex()}" for key in logs if key not in opened.verified]
+    if silent:
+        report.step(f"checkpoint: {', '.join(silent)} has not signed it")
+        return "not every key that the policy lists for this log has signed the checkpoint"
+    names = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in logs)
+    report.step(f"checkpoint: size {checkpoint.size} of {checkpoint.origin}, signed by {names}")
     # 2. The witnesses, as the policy groups them.
     if not policy.is_met(opened.verified):
         report.step("witnesses: the quorum is not met")
