@@ -44,7 +44,7 @@ def command(*, folder: Path, files: tuple[str, ...], source: str, follow: bool, 
     tail = Follow(poll, idle_stop) if follow else None
     with Home.open(folder) as home:
         intake = home.intake()
-        with _interruptible(intake), _progress() as progress:
+        with interruptible(intake), progress_line() as progress:
             report = intake.read(source, files, follow=tail, progress=progress)
     say_report(report)
     if intake.stopping:
@@ -76,7 +76,7 @@ def say_report(report: IngestReport) -> None:
 
 
 @contextmanager
-def _interruptible(intake: Intake) -> Iterator[None]:
+def interruptible(intake: Intake) -> Iterator[None]:
     """End after the chunk at hand on the first Ctrl-C; a second one ends at once (and the next run completes what it left)."""
 
     def stop(number: int, frame: object) -> None:
@@ -92,7 +92,7 @@ def _interruptible(intake: Intake) -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], None] | None]:
+def progress_line() -> Iterator[Callable[[int], None] | None]:
     """Show records and records per second in one line on stderr, on a terminal only."""
     if not sys.stderr.isatty():
         yield None

@@ -88,6 +88,10 @@ class ContextStore:
         """Return the tables that were loaded, also those that turned out empty."""
         return {name for name in TABLES if self._files(name)}
 
+    def sizes(self) -> dict[str, int]:
+        """Return the rows of each loaded table, counting those that a later load replaced."""
+        return {name: sum(pa_parquet.read_metadata(file).num_rows for file in self._files(name)) for name in sorted(self.tables())}
+
     def load(self, table: str, file: str | Path, *, now: datetime | None = None) -> LoadReport:
         """Load one file into `table`. Durable and recorded on return; idempotent.
 

@@ -138,7 +138,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     "grant_fields": {"grant": "VARCHAR", "field": "VARCHAR"},  # a grant without a list covers every field
     "legal_fields": {"process": "VARCHAR", "field": "VARCHAR"},  # likewise
     "purpose_beyond": {"fieldset": "VARCHAR", "purpose": "VARCHAR", "category": "VARCHAR"},  # categories the purpose may not touch
-    "policy_legal": {"kind": "VARCHAR", "class": "VARCHAR"},  # approver classes that suffice for a kind of process; kind `*` = other
+    "policy_legal": {"kind": "VARCHAR", "class": "VARCHAR"},  # classes that suffice; kind `*` = all others
     "reasons": {"reason": "VARCHAR", "kind": "VARCHAR"},  # every id that a reason may name, with its table
     "checked": {"template": "VARCHAR", "checked": "INTEGER"},  # 0 = a table it needs is missing: it gave no verdict
 }
