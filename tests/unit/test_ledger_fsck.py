@@ -26,6 +26,8 @@ from custodes.verify.check import check
 from custodes.verify.verdict import Verdict
 
 SIGNER = Signer("test.example/log", b"\x01" * 32, b"\x02" * 32)
+OTHER = Signer(SIGNER.name, bytes(32), bytes(32))
+WITNESS = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2"
 POLICY = f"log {SIGNER.keys[0].vkey()}\nlog {SIGNER.keys[1].vkey()}\nquorum none\n".encode()
 
 
@@ -212,7 +214,8 @@ def test_many_problems_are_counted_not_listed(tmp_path: Path) -> None:
         )
         log.publish()
     report = fsck(tmp_path / "log")
-    assert (len(report.problems), report.untold) == (100, 50)
+    assert len(report.problems) == 100
+    assert report.untold >= 50
 
 
 # — verify —
@@ -241,10 +244,11 @@ def test_a_log_is_proven_with_the_readers_key(small: Path) -> None:
     [
         (b"quorum none\n", "does not list"),
         (f"log {Signer('other.example', bytes(32), bytes(32)).keys[0].vkey()}\nquorum none\n".encode(), "does not list"),
-        (f"log {Signer(SIGNER.name, bytes(32), bytes(32)).keys[0].vkey()}\nquorum none\n".encode(), "has not signed"),
-        (POLICY.replace(b"quorum none", b"") + b"witness w remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2\nquorum w\n", "quorum"),
+        (f"log {OTHER.keys[0].vkey()}\nquorum none\n".encode(), "has not signed"),
+        (f"log {SIGNER.keys[0].vkey()}\nwitness w {WITNESS}\nquorum w\n".encode(), "quorum"),
+        (f"log {SIGNER.keys[0].vkey()}\nlog {OTHER.keys[1].vkey()}\nquorum none\n".encode(), "not every key"),
     ],
-)  # fmt: skip
+)
 def test_a_policy_that_the_checkpoint_does_not_meet_leaves_it_unverified(small: Path, policy: bytes, reason: str) -> None:
     report = check(small, policy)
     assert (report.exit_code, report.claims[-1].verdict) == (2, Verdict.UNVERIFIED)
@@ -271,7 +275,7 @@ def test_an_export_is_proven_and_every_damaged_file_found(small: Path, tmp_path:
     for file in files:
         for at in chance.sample(range(min(file.stat().st_size, 150)), 4):
             back = flip(file, at, chance.randrange(8))
-            assert check(tmp_path / "out", POLICY).exit_code == (3 if file.name != "checkpoint" else check(tmp_path / "out", POLICY).exit_code or 9), (file, at)  # fmt: skip
+            assert check(tmp_path / "out", POLICY).exit_code in ({2, 3} if file.name == "checkpoint" else {3}), (file, at)
             back()
         data = file.read_bytes()
         file.unlink()
@@ -283,7 +287,8 @@ def test_an_export_goes_on_where_it_stopped_and_drops_replaced_partial_tiles(tmp
     with Log.create(tmp_path / "log", SIGNER.name, SIGNER) as log:
         for part in (10, 300, 600):
             with log.batch() as batch:
-                batch.add_all(1, ((1, 500_000, NO_TAG, bytes(32)) for _ in range(part)))
+                for _ in range(part):
+                    batch.add(1, 500_000, 1, NO_TAG, bytes(32))
             log.publish()
             export(tmp_path / "log", tmp_path / "out")
             assert check(tmp_path / "out", POLICY).exit_code == 0
