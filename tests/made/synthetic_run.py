@@ -166,7 +166,7 @@ def _campaigns(dice, ring, ringed, others, crowd):
     return findings, tuple(campaigns)
 
 
-def _finding(dice, findings, rule, title, level, actors, subjects, sentence, codes, missing, *, day, days, many, evidence=()):
+def _finding(dice, findings, rule, title, level, actors, subjects, sentence, codes, missing, *, day, days, many, evidence=()):  # noqa: PLR0917  # a row of a table
     name = f"f-{dice.randbytes(6).hex()}"
     findings[name] = Finding(
         finding=name,
@@ -256,21 +256,22 @@ def _ring_campaign(dice, findings, ring, ringed):
     )
 
 
-def _plain_campaign(dice, findings, rank, level, actors, subjects, codes, missing, rule):
+def _plain_campaign(dice, findings, rank, level, actors, subjects, codes, missing, rule):  # noqa: PLR0917  # likewise
     name = _finding(
         dice, findings, rule, "Unexplained access", level, actors, subjects,
         f"{actors[0]} looked at {subjects[0]} without a ticket, case or grant.", codes, missing,
         day=10 + 3 * rank, days=rank % 3 * 4, many=3 + rank,
     )  # fmt: skip
     finding = findings[name]
+    who = actors[0] if len(actors) == 1 else f"{len(actors)} actors"
     many = f"{len(subjects)} subjects" if len(subjects) > 1 else "1 subject"
     return Campaign(
         campaign=f"c-{dice.randbytes(6).hex()}",
         rank=rank,
         level=level,
         score=finding.score,
-        sentence=f"{actors[0] if len(actors) == 1 else f'{len(actors)} actors'} (support/emea/accounts, PH) looked at contact data of"
-        f" {many} {3 + rank} times between 2026-03-20 and 2026-04-02: no reason is recorded.",
+        sentence=f"{who} (support/emea/accounts, PH) looked at contact data of {many} {3 + rank} times"
+        " between 2026-03-20 and 2026-04-02: no reason is recorded.",
         codes=codes,
         missing=missing,
         evidence=(),

@@ -16,6 +16,7 @@ from custodes.model.finding import Campaign, Evidence, Finding
 from custodes.model.run import Mark, PressEvent, WatchRun
 from custodes.model.words import LEVELS
 from custodes.pictures import bands
+from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
 
 _MOST_NAMES: Final = 24
@@ -138,7 +139,7 @@ def card(campaign: Campaign, run: WatchRun, names: Names, *, drawn: bool) -> Car
 def place(run: WatchRun, actor: str) -> str:
     """Return an actor's place of work in words, empty if unknown."""
     facts = run.actors.get(actor)
-    return " · ".join(word for word in (facts.unit, facts.country) if word) if facts else ""
+    return clean(" · ".join(word for word in (facts.unit, facts.country) if word)) if facts else ""
 
 
 def _telling(finding: Finding) -> tuple[int, str, int, str]:

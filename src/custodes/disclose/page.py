@@ -14,6 +14,7 @@ from custodes.model import wording
 from custodes.model.finding import Campaign
 from custodes.model.run import Checkpoint, NotChecked, WatchRun
 from custodes.pictures import heat, matrix, seriate, waterfall
+from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
 from custodes.rank.sentence import common_unit
 
@@ -210,7 +211,7 @@ def _account(run: WatchRun, top: Campaign) -> Markup:
     cells = [cell for cell in run.cells if cell.actor in actors and cell.subject in subjects]
     if not cells:
         return Markup(".")
-    who = counted(len(actors), "actor", "actors") + (f" of {common_unit(top.units)}" if top.units else "")
+    who = counted(len(actors), "actor", "actors") + (f" of {clean(common_unit(top.units))}" if top.units else "")
     verb = "accounts" if len(actors) == 1 else "account"
     many = grouped(sum(cell.count for cell in cells))
     whom = counted(len({cell.subject for cell in cells}), "subject", "subjects")

@@ -47,7 +47,7 @@ def render(run: WatchRun, *, made_at: datetime, version: str, display: Display) 
 def digest(report: str) -> str:
     """Return the SHA-256 of a report without its last line (hexadecimal): equal for equal runs, whenever they were reported."""
     head, mark, rest = report.rpartition("<p>Made ")
-    return _digest(head + _LAST + rest.partition("</p>")[2]) if mark else _digest(report)
+    return _digest(head + str(_LAST) + rest.partition("</p>")[2]) if mark else _digest(report)
 
 
 def policy(css: str) -> str:

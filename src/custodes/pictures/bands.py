@@ -28,9 +28,16 @@ _FLAG: Final = 9.5
 _TIERS: Final = 3
 _MOST_LANES: Final = 3
 _MOST_EVENTS: Final = 8
-_STEPS: Final = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 48, 168, 336, 672, 2184, 8736))
+_STEPS: Final = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 48, 96, 168, 336, 672, 2184, 8736))
 CASE, OTHER, CALM = "case", "other", "calm"
 """Kinds of marks: unexplained and part of the campaign · unexplained otherwise · explained."""
+_LENT: Final = "lent"
+_KEY: Final = {
+    CASE: "above: unexplained, this campaign",
+    OTHER: "above, hollow: other unexplained",
+    CALM: "below: explained",
+    _LENT: "grant",
+}
 _SAID: Final = {CASE: "unexplained, this campaign", OTHER: "unexplained, other", CALM: "explained"}
 
 
@@ -102,7 +109,7 @@ def draw(
         drawn, height = _band(band, axis, base, columns, tallest, narrow=narrow)
         marks += drawn
         y = base - _UP + height
-    below, height = _below(axis, y, flags, tallest, width)
+    below, height = _below(axis, y, flags, tallest, _kinds(shown, axis))
     if not narrow:
         poles += [pole for flag in flags for pole in _poles([flag], flag[1], y)]
     desc = _desc(shown, axis, sum(len(members) for *_, members in flags), len(bands))
@@ -286,18 +293,25 @@ def _flag_height(flags: Sequence[Flag]) -> float:
     return max(foot for _, foot, _, _ in flags) - _EDGE + 2
 
 
-def _below(axis: _Axis, y: float, flags: Sequence[Flag], tallest: tuple[int, int], width: float) -> tuple[list[str], float]:
+def _kinds(bands: Sequence[Band], axis: _Axis) -> frozenset[str]:
+    kinds = {kind for band in bands for kind, count in counts(band, axis.start, axis.end).items() if count}
+    return frozenset(kinds | ({_LENT} if any(_lanes(band, axis) for band in bands) else set()))
+
+
+def _below(
+    axis: _Axis, y: float, flags: Sequence[Flag], tallest: tuple[int, int], shown: frozenset[str]
+) -> tuple[list[str], float]:
     drawn = [line("axis", x1=axis.left, x2=axis.right, y1=y, y2=y, stroke_width=1)]
     drawn += _ticks(axis, y)
     for x, foot, text, members in flags:
         hint = "; ".join(f"{event.name}, {moment(event.time)}" for event in members)
-        near = x + metrics.width(text, _FLAG, bold=True) + 5 > width - 2
+        near = x + metrics.width(text, _FLAG, bold=True) + 5 > axis.right + 12
         content = label(
             x - 4 if near else x + 4, foot - 2, text, size=_FLAG, room=90, paint="event", bold=True, anchor="end" if near else None
         )
         drawn.append(element("g", titled(hint), shape("circle", "event", cx=x, cy=foot - 5, r=2.6), content))
     y += 30
-    key, y = _key(axis, y, tallest, grants=True)
+    key, y = _key(axis, y, tallest, shown)
     drawn += key
     events = [event for *_, members in flags for event in members]
     for spoken, event in enumerate(events[:_MOST_EVENTS], 1):
@@ -322,9 +336,9 @@ def _ticks(axis: _Axis, y: float) -> list[str]:
     year = None
     while time <= axis.end:
         x = axis.x(time)
-        text = f"{time.day} {time:%b}" if step >= timedelta(days=1) else f"{time.day} {time:%b %H:%M}"
-        if time.year != year and step >= timedelta(days=1):
-            text = f"{text} {time.year}" if year is not None else text
+        text = f"{time.day} {time:%b}" if time.hour == 0 else f"{time:%H:%M}"
+        if time.year != (year or time.year):
+            text = f"{text} {time.year}"
         year = time.year
         half = metrics.width(text, _SMALL) / 2
         drawn.append(line("axis", x1=x, x2=x, y1=y, y2=y + 4, stroke_width=1))
@@ -335,15 +349,11 @@ def _ticks(axis: _Axis, y: float) -> list[str]:
     return drawn
 
 
-def _key(axis: _Axis, y: float, tallest: tuple[int, int], *, grants: bool) -> tuple[list[str], float]:
-    """The legend, wrapped to the width; the time zone is its first word."""
-    up, down = tallest
-    items = [("", f"{axis.start.year if axis.start.year == axis.end.year else f'{axis.start.year}–{axis.end.year}'}, times in UTC")]
-    items.append((CASE, f"above: unexplained, this campaign (tallest {grouped(up)})"))
-    items.append((OTHER, "above, hollow: other unexplained"))
-    items.append((CALM, f"below: explained (longest {grouped(down)})"))
-    if grants:
-        items.append(("lent", "grant"))
+def _key(axis: _Axis, y: float, tallest: tuple[int, int], shown: frozenset[str]) -> tuple[list[str], float]:
+    """The legend of what is shown, wrapped to the width; it begins with year and time zone."""
+    years = str(axis.start.year) if axis.start.year == axis.end.year else f"{axis.start.year}–{axis.end.year}"
+    items = [("", f"{years}, times in UTC; tallest: {grouped(tallest[0])} above, {grouped(tallest[1])} below the line")]
+    items += [(kind, words) for kind, words in _KEY.items() if kind in shown]
     drawn: list[str] = []
     x = axis.left
     for kind, words in items:
@@ -363,7 +373,7 @@ def _key_mark(kind: str, x: float, y: float) -> list[str]:
         return [element("rect", class_="cu-open", x=x + 0.5, y=y - 7.5, width=5, height=7, fill="none", stroke=stroke("open"))]
     if kind == CALM:
         return [shape("rect", "calm", x=x, y=y - 7, width=5, height=7)]
-    if kind == "lent":
+    if kind == _LENT:
         return [shape("rect", "lent", x=x - 2, y=y - 5, width=11, height=4, rx=2)]
     return []
 
