@@ -27,9 +27,17 @@ _UNDECLARED: Final = Protection(obliges=("reason",))
 class Enrolment(Protocol):
     """One class of one subject and its time."""
 
-    cls: str
-    enrolled: datetime | None
-    expires: datetime | None
+    @property
+    def cls(self) -> str:
+        """Name of the class."""
+
+    @property
+    def enrolled(self) -> datetime | None:
+        """From when on, aware; None = always."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """Until when, aware; None = for good."""
 
 
 class Registry(Protocol):

@@ -367,11 +367,11 @@ _CONTEXT: Final = (
     "CREATE OR REPLACE TABLE legal_fields AS SELECT DISTINCT process, unnest(fields) AS field FROM legal",
     """
     CREATE OR REPLACE VIEW reasons AS
-    SELECT ticket AS reason, 'tickets' AS kind FROM tickets
-    UNION ALL SELECT "case", 'cases' FROM cases
-    UNION ALL SELECT "grant", 'grants' FROM grants
-    UNION ALL SELECT incident, 'incidents' FROM incidents
-    UNION ALL SELECT process, 'legal' FROM legal
-    UNION ALL SELECT job, 'jobs' FROM jobs
+    SELECT ticket AS reason, 'tickets' AS kind, row_key FROM tickets
+    UNION ALL SELECT "case", 'cases', row_key FROM cases
+    UNION ALL SELECT "grant", 'grants', row_key FROM grants
+    UNION ALL SELECT incident, 'incidents', row_key FROM incidents
+    UNION ALL SELECT process, 'legal', row_key FROM legal
+    UNION ALL SELECT job, 'jobs', row_key FROM jobs
     """,
 )

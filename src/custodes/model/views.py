@@ -139,7 +139,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     "legal_fields": {"process": "VARCHAR", "field": "VARCHAR"},  # likewise
     "purpose_beyond": {"fieldset": "VARCHAR", "purpose": "VARCHAR", "category": "VARCHAR"},  # categories the purpose may not touch
     "policy_legal": {"kind": "VARCHAR", "class": "VARCHAR"},  # classes that suffice; kind `*` = all others
-    "reasons": {"reason": "VARCHAR", "kind": "VARCHAR"},  # every id that a reason may name, with its table
+    "reasons": {"reason": "VARCHAR", "kind": "VARCHAR", "row_key": "VARCHAR"},  # every id that a reason may name, with its table
     "checked": {"template": "VARCHAR", "checked": "INTEGER"},  # 0 = a table it needs is missing: it gave no verdict
 }
 VIEWS["residue"] = dict(VIEWS["looks"])
