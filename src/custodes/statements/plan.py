@@ -1,0 +1,203 @@
+"""A plan: what every statement of one template does, found once by parsing; and how it is filled with one statement's values.
+
+A plan holds no value of any statement, only the places (slots) where the values stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from custodes.model.datamap import ResourceMap
+from custodes.model.draft import FieldUse, Resource, Selector, SubjectUse
+from custodes.statements import values
+from custodes.statements.lexer import Literal
+
+SCOPE_ORDER: Final = ("none", "named", "aggregate", "key_predicate", "attribute_predicate", "join", "set", "unknown")
+"""From narrow to wide: a statement has the scope of its widest part."""
+_RANK: Final = {scope: rank for rank, scope in enumerate(SCOPE_ORDER)}
+
+
+def widest(scopes: Sequence[str]) -> str:
+    """Return the widest of some scopes (`none` for no scope at all)."""
+    return max(scopes, key=_RANK.__getitem__, default="none")
+
+
+class Slot(NamedTuple):
+    """Where a value stands. `source`: l (literal `index`), p (parameter `index`, from 0), c (a constant of a view: `constant`)."""
+
+    source: str
+    index: int = 0
+    constant: str = ""
+    negative: bool = False
+    integer: bool = False  # the statement casts it to an integer
+    array: bool = False  # it stands for many values
+
+
+class KeyUse(NamedTuple):
+    """A slot that names a subject, and whether rows of that subject are all that can come out."""
+
+    slot: Slot
+    relation: str = "accessed"
+
+
+class SelectorUse(NamedTuple):
+    """A kind of selector and where its value stands, if there is one."""
+
+    kind: str
+    slot: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about a template that does not depend on values.
+
+    `runs`: False for a statement that is prepared or explained but not run. `limited`: all persons are named by keys and look-ups, so
+    their number bounds the persons seen. `names`: bare names of all tables in the text, known or not. `outputs`: for a copy
+    (`derived`), what its columns hold: (resource, column, as it stands) triples, or None where that is not known.
+    `entries`: what the data map says of the resources, by name.
+    """
+
+    template: str = ""
+    action: str = "query"
+    resources: tuple[Resource, ...] = ()
+    fields: tuple[FieldUse, ...] = ()
+    field_basis: str = "parsed"
+    scope: str = "none"
+    coverage: tuple[str, ...] = ()
+    keys: tuple[KeyUse, ...] = ()
+    selectors: tuple[SelectorUse, ...] = ()
+    limited: bool = False
+    runs: bool = True
+    derived: str | None = None
+    routines: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+    outputs: Mapping[str, tuple[tuple[str, str, bool], ...] | None] = field(default_factory=dict)
+    entries: Mapping[str, ResourceMap] = field(default_factory=dict)
+
+
+class Reading(NamedTuple):
+    """One statement, read. `maximum`: honest bound on the persons seen, None = unbounded. `comments`: raw comments of the text."""
+
+    plan: Plan
+    subjects: list[SubjectUse]
+    selectors: list[Selector]
+    scope: str
+    basis: str
+    minimum: int
+    maximum: int | None
+    coverage: tuple[str, ...]
+    comments: Sequence[str]
+
+
+def fill(
+    plan: Plan, literals: Sequence[Literal], comments: Sequence[str], params: Sequence[str] | None, dialect: str = "postgres"
+) -> Reading:
+    """Put one statement's values into its plan."""
+    if not plan.keys and not plan.selectors:
+        return Reading(plan, [], [], plan.scope, "none", 0, 0 if plan.scope == "none" else None, plan.coverage, comments)
+    filler = _Filler(literals, params, dialect)
+    subjects = filler.subjects(plan.keys)
+    selectors = filler.selectors(plan.selectors)
+    scope, coverage, limited = plan.scope, plan.coverage, plan.limited
+    if filler.hidden:
+        coverage = (*coverage, "params_hidden")
+    if filler.unreadable:
+        coverage = (*coverage, "predicate_opaque")
+        scope, limited = widest((scope, "unknown")), False
+    maximum = None
+    if limited and not filler.open_ended:
+        maximum = filler.persons
+    basis = "none" if not subjects else "parameter" if filler.by_parameter else "predicate"
+    return Reading(plan, subjects, selectors, scope, basis, 0, maximum, coverage, comments)
+
+
+class _Filler:
+    """Values of one statement. `persons`: distinct values that name somebody; `open_ended`: a hidden list may name any number."""
+
+    def __init__(self, literals: Sequence[Literal], params: Sequence[str] | None, dialect: str) -> None:
+        self._literals = literals
+        self._params = params
+        self._dialect = dialect
+        self.persons = 0
+        self.hidden = False
+        self.unreadable = False
+        self.open_ended = False
+        self.by_parameter = False
+
+    def subjects(self, keys: Sequence[KeyUse]) -> list[SubjectUse]:
+        found: dict[str, SubjectUse] = {}
+        for slot, relation in keys:
+            by_parameter = slot.source == "p"
+            for value in self._values(slot):
+                if value not in found or relation == "accessed":
+                    self.by_parameter |= by_parameter
+                    found[value] = SubjectUse(value, "user_id", relation, "certain", "parameter" if by_parameter else "predicate")
+            if slot.source == "p" and self._hidden(slot):
+                self.persons += 1
+        self.persons += len(found)
+        return list(found.values())
+
+    def selectors(self, uses: Sequence[SelectorUse]) -> list[Selector]:
+        found: dict[Selector, None] = {}
+        for kind, slot in uses:
+            if slot is None:
+                found[Selector(kind)] = None
+                continue
+            width = kind == "ip_range"
+            given = [Selector(kind, value, _prefix(value) if width else None) for value in self._values(slot)]
+            for selector in given or [Selector(kind)]:
+                found[selector] = None
+            if kind in {"handle", "email", "phone"}:
+                self.persons += max(1, len(given))
+        return list(found)
+
+    def _hidden(self, slot: Slot) -> bool:
+        return self._params is None or slot.index >= len(self._params)
+
+    def _values(self, slot: Slot) -> list[str]:
+        if slot.source == "c":
+            raw: list[str | None] = [slot.constant]
+        elif slot.source == "p":
+            if self._params is None or slot.index >= len(self._params):
+                self.hidden = True
+                self.open_ended |= slot.array
+                return []
+            text = self._params[slot.index]
+            raw = _items(text) if slot.array and text else [text] if text else []
+        else:
+            raw = self._tokens(slot)
+        if slot.integer and slot.source != "l":
+            raw = [None if text is None else values.as_integer(text) for text in raw]
+        readable = [text for text in raw if text is not None]
+        if len(readable) != len(raw):
+            self.unreadable = True
+        return readable
+
+    def _tokens(self, slot: Slot) -> list[str | None]:
+        literal = self._literals[slot.index]
+        tokens = [literal] if isinstance(literal, str) else literal
+        raw: list[str | None] = []
+        for token in tokens:
+            if token[0].isdigit() or token[0] == ".":
+                raw.append(values.of_number(token, negative=slot.negative))
+                continue
+            text = None if slot.negative else values.of_string(token, self._dialect)
+            if text is not None and slot.array and isinstance(literal, str):
+                raw.extend(_items(text))
+            else:
+                raw.append(text)
+        if slot.integer:
+            raw = [None if text is None else values.as_integer(text) for text in raw]
+        return raw
+
+
+def _items(text: str) -> list[str | None]:
+    items = values.of_array(text)
+    return [None] if items is None else list(items)
+
+
+def _prefix(value: str) -> int | None:
+    _, slash, width = value.partition("/")
+    return int(width) if slash and width.isdecimal() and len(width) < 4 else None
