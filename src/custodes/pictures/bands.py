@@ -181,7 +181,7 @@ def _band(
 
 def _names(band: Band, axis: _Axis, base: float, *, narrow: bool) -> list[str]:
     if not narrow:
-        room = axis.left - _EDGE - 14
+        room = axis.left - _EDGE - 13.9
         return [
             label(_EDGE, base - 7, band.name, size=_TEXT, room=room, bold=True),
             label(_EDGE, base + 6, band.note, size=_SMALL, room=room, paint="soft"),

@@ -65,7 +65,6 @@ def _row(
     words: str, count: int, of: int, paint: str, *, x: float, wide: float, middle: float, left: float, across: float | None
 ) -> list[str]:
     """One reason with its bar; `across`: the picture's width where the words stand above the bar instead of beside it."""
-    """One reason with its bar; `across`: the picture's width where the words stand above the bar instead of beside it."""
     last = paint == "r3"
     hint = f"{words}: {grouped(count)} ({share(count, of)})"
     bar = shape("rect", paint, title=hint, x=x, y=middle - _BAR / 2, width=wide, height=_BAR, rx=2, data_count=number(count))
