@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 
-class Access(msgspec.Struct, omit_defaults=True, gc=False):
+class Access(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """One row of `custodes.access/1`. What is None is absent from the file."""
 
     id: str | None = None
@@ -15,8 +15,8 @@ class Access(msgspec.Struct, omit_defaults=True, gc=False):
     actor: str | None = None
     actor_kind: str | None = None
     on_behalf_of: str | None = None
-    action: str = "read"
-    system: str = ""
+    action: str
+    system: str
     resource: str | None = None
     fields: list[str] | None = None
     subjects: list[str] | None = None

@@ -14,7 +14,7 @@ from custodes.world.requests import Requests
 from custodes.world.routine import Routine
 from custodes.world.tickets import Tickets
 
-WEEKEND: Final = 0.05
+WEEKEND: Final = 0.02
 """Looks on a Saturday or Sunday, as a share of those on a working day."""
 SHARES: Final = {
     "case": (0.085, 9.5),
@@ -116,8 +116,8 @@ class Background:
                 work[name](day)
         if day % 7 == 0:
             self._inquiries.sample(day, int(volume * 5 * 0.018))
-        routine.jobs(day, max(3, int(volume * 0.012)))
-        routine.counts(day, dice.poisson(volume * 0.01))
+        routine.jobs(day, max(3, int(volume * 0.018)))
+        routine.counts(day, dice.poisson(volume * 0.002))
         routine.logins(day, dice.poisson(volume * 0.02))
         routine.own(day, dice.poisson(volume * 0.008), self._tests)
         routine.public(day, dice.poisson(volume * 0.008), self._press)

@@ -216,9 +216,8 @@ class _World:
             elif what == "claim":
                 made.append(("claims", self._claim(step, play)))
             elif step.get("run") == "second build":
-                self._pending.append(
-                    f"{episode.label}: {what} to {play.time(str(step['to']), At())} needs a home whose ledger was witnessed"
-                )
+                when = self._calendar.millis(play.time(str(step["to"]), At()))
+                self._pending.append(f"{episode.label}: {what} to {when} needs a home whose ledger was witnessed")
             else:
                 raise CouldNotCheck(
                     f"{episode.label}: {what} needs a ledger with a witnessed checkpoint, and a folder of files has none",

@@ -88,6 +88,17 @@ class Staff:
         """Country of work."""
         return self.place.country
 
+    def reports_to(self, other: Staff) -> bool:
+        """Say whether `other` stands above in the chain of managers."""
+        above = self.manager
+        for _ in range(12):
+            if above is None:
+                return False
+            if above is other:
+                return True
+            above = above.manager
+        return False
+
     def works(self, day: int) -> bool:
         """Say whether a shift begins on UTC day `day`."""
         if (day + self.turn) % 7 >= 5 and not self.weekend:
@@ -181,7 +192,7 @@ class Company:
         one.turn, one.start = divmod(int((local - offset) * HOUR), DAY)
         one.turn = -one.turn
         one.length = int(8.5 * HOUR)
-        one.weekend = support and dice.roll() < 0.12
+        one.weekend = support and dice.roll() < 0.05
         one.weight = min(dice.lognormal(_HEAVY), 12.0)
         one.covered = dice.roll() < 0.7
         if one.episode == 0:

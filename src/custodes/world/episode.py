@@ -315,7 +315,10 @@ class Stage:
         query = found.get("query")
         if isinstance(query, str):
             found["query"] = statement(query, found.get("fields"), subjects)
-        return msgspec.convert(found, Access)
+        try:
+            return msgspec.convert(found, Access)
+        except msgspec.ValidationError as wrong:
+            raise InputError(f"{self._scenario.id}, act {act.name}: {wrong}") from None
 
 
 class Look(NamedTuple):

@@ -58,12 +58,12 @@ class Inquiries:
             return
         team: list[Staff] = []
         for _ in range((1, 1, 1, 2, 2, 2, 2, 3, 3, 4)[dice.below(10)]):
-            one = pool.pick(day, dice, (lead, *team))
-            if one is not None:
-                team.append(one)
+            who = pool.pick(day, dice, (lead, *team))
+            if who is not None and not lead.reports_to(who):
+                team.append(who)
         if not team:
             return
-        scope = [one for one in self._scope(anchor) if all(outsiders(one, who) for who in team)]
+        scope = [one for one in self._scope(anchor) if all(outsiders(one, member) for member in team)]
         if scope:
             roll = dice.roll()
             slip = next((name for name, share in SLIPS.items() if (roll := roll - share) < 0), None)
@@ -96,11 +96,11 @@ class Inquiries:
                 valid_from=opened if dice.roll() < 0.4 else dice.moment(opened, ready),
                 assigned_by=lead.id,
             )
-        for one in scope:
+        for subject in scope:
             added = dice.moment(opened, ready)
-            if slip == "early_look" and one is scope[-1]:
+            if slip == "early_look" and subject is scope[-1]:
                 added = ready + dice.moment(5 * HOUR, 3 * DAY)
-            office.context.add("case_scope", case=case, subject=one.id, added=added, added_by=lead.id)
+            office.context.add("case_scope", case=case, subject=subject.id, added=added, added_by=lead.id)
         closed = ready + int(_DAYS.at(dice.roll()) * DAY) + 4 * DAY
         office.context.add(
             "cases",
@@ -193,6 +193,7 @@ class Inquiries:
         office.add(time, access, sender)
         for _ in range(dice.between(1, 3)):
             again = Access(
+                action="read",
                 system="file-share",
                 resource="object",
                 derived_from=access.derived,
@@ -210,6 +211,8 @@ class Inquiries:
         office, dice = self._office, self._dice
         pool = office.pool(("support/quality",), None)
         lead = pool.pick(day, dice)
+        if lead is not None and office.company.head(lead.unit).works(day):
+            lead = office.company.head(lead.unit)
         if lead is None or wanted < 1:
             return
         now = lead.shift_time(day, dice.roll() * 0.3)
@@ -219,7 +222,7 @@ class Inquiries:
         scope = list({one.id: one for one in dice.some(ripe, wanted)}.values())
         if not scope:
             return
-        team = [one for one in pool.staff if one is not lead and one.works(day)]
+        team = [one for one in pool.staff if one is not lead and one.works(day) and not lead.reports_to(one)]
         others = team or [lead]
         by = lead.id if team else office.company.head(lead.unit).id
         case = self._book("quality", lead, others, now, by, scope_kind="set")
@@ -344,6 +347,7 @@ class Inquiries:
             subject = office.plain(dice)
             office.context.add("case_scope", case=case, subject=subject.id, added=now, added_by=owner.id)
             access = Access(
+                action="read",
                 system="custodes",
                 resource="access_rows",
                 subjects=subject.only,

@@ -156,9 +156,17 @@ class Office:
                 return one
         return next((one for one in people if accept(one)), people[0])
 
-    def plain(self, dice: Dice, region: str | None = None) -> Subject:
-        """Return a person who belongs to no episode and is not protected."""
-        return self.person(dice, lambda one: not one.episode and not one.protected and (region is None or one.region == region))
+    def plain(self, dice: Dice, region: str | None = None, *, country: str | None = None) -> Subject:
+        """Return a person of no episode who is not protected, of `region`, or whom `country` may read, where given."""
+        return self.person(
+            dice,
+            lambda one: (
+                not one.episode
+                and not one.protected
+                and (region is None or one.region == region)
+                and (country is None or self.may_read(country, one.region))
+            ),
+        )
 
 
 class Pool:

@@ -28,11 +28,9 @@ class Requests:
 
     def _person(self, staff: Staff) -> Subject:
         """Return a person of no episode whom `staff` may read."""
-        may = self._office.may_read
-        return self._office.person(self._dice, lambda one: not one.episode and not one.protected and may(staff.country, one.region))
+        return self._office.plain(self._dice, country=staff.country)
 
-    def _outside(self, day: int) -> Pool:
-        del day
+    def _outside(self) -> Pool:
         return self._office.pool(self._office.policy.outside_approver_units, None)
 
     def privacy(self, day: int) -> None:
@@ -130,8 +128,9 @@ class Requests:
             return
         may = office.may_read
         guarded = dice.roll() < 0.12
+        by_approval = {word for word, rule in office.policy.protected.items() if "outside_approver" in rule.obliges}
         subject = (
-            office.person(dice, lambda one: one.protected is not None and not one.episode and may(staff.country, one.region))
+            office.person(dice, lambda one: one.protected in by_approval and not one.episode and may(staff.country, one.region))
             if guarded
             else self._person(staff)
         )
@@ -166,7 +165,7 @@ class Requests:
             requested_by=staff.id,
             break_glass=False,
         )
-        approvers = self._outside(start // DAY).staff
+        approvers = self._outside().staff
         approvers = [one for one in approvers if one.unit != staff.unit and not one.episode] or approvers
         for one in dice.some(approvers, 2 if two else 1):
             at = start - dice.moment(5 * MINUTE, 20 * HOUR)
@@ -177,7 +176,7 @@ class Requests:
         office, dice = self._office, self._dice
         pool = office.pool(("trust_safety", "security/response"), None)
         staff = pool.pick(day, dice)
-        reviewer = self._outside(day).pick(day, dice)
+        reviewer = self._outside().pick(day, dice)
         fields = office.allowed("life_safety", "admin-tool", "account_detail")
         if staff is None or reviewer is None or not fields:
             return
@@ -228,7 +227,7 @@ class Requests:
         """A court orders that some accounts be kept: a targeted job reads them by id, granted from outside."""
         office, dice = self._office, self._dice
         counsel = office.pool(("legal/counsel",), None).pick(day, dice)
-        privacy = self._outside(day).pick(day, dice)
+        privacy = self._outside().pick(day, dice)
         if counsel is None or privacy is None:
             return
         fields = ["email", "phone"]

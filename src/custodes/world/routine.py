@@ -178,9 +178,7 @@ class Routine:
             office.context.add("roster", incident=incident, actor=one.id, valid_from=opened, valid_to=closed)
         for _ in range(dice.between(2, 12)):
             staff = dice.one(team)
-            subject = office.person(
-                dice, lambda one: not one.episode and not one.protected and office.may_read(staff.country, one.region)
-            )
+            subject = office.plain(dice, country=staff.country)
             time = now + dice.moment(0, min(closed - now, 5 * HOUR))
             for _ in range(dice.between(1, 3)):
                 screen = office.screen(purpose, subject, dice)
@@ -264,6 +262,7 @@ class Routine:
             if not office.may_read(staff.country, subject.region):
                 continue
             access = Access(
+                action="read",
                 system="admin-tool",
                 resource="account_detail",
                 fields=["profile_public"],

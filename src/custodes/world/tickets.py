@@ -6,6 +6,7 @@ row, a part of the tickets is missing from the export. Those looks stay unexplai
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from custodes.world.access import Access
@@ -18,19 +19,19 @@ from custodes.world.values import queue_name
 
 KINDS: Final = ("login_help", "login_help", "order_help", "order_help", "payment_help", "account_help", "bug", "outage")
 SLIPS: Final = {
-    "late_ticket": 0.042,
-    "late_assignment": 0.028,
-    "chat": 0.040,
-    "missing": 0.009,
-    "stale": 0.013,
-    "walk_in": 0.006,
-    "list": 0.020,
-    "plain": 0.012,
+    "late_ticket": 0.075,
+    "late_assignment": 0.050,
+    "chat": 0.070,
+    "missing": 0.016,
+    "stale": 0.024,
+    "walk_in": 0.009,
+    "list": 0.034,
+    "plain": 0.020,
     "abroad": 0.0004,
 }
 """What goes wrong, per ticket."""
 _TOUCHES: Final = Curve((0, 1), (0.2, 1.4), (0.5, 2.4), (0.75, 4.4), (0.9, 6.6), (0.99, 13), (1, 24))
-_DAYS_OPEN: Final = Curve((0, 0.01), (0.25, 0.08), (0.5, 0.6), (0.75, 7), (0.9, 18), (0.99, 90), (1, 130))
+_DAYS_OPEN: Final = Curve((0, 0.01), (0.25, 0.08), (0.5, 0.6), (0.75, 7), (0.9, 20), (0.99, 110), (1, 160))
 _WAIT: Final = Curve((0, 60), (0.3, 400), (0.6, 2400), (0.9, 40_000), (1, 160_000))
 """Seconds between a person's message and the first look."""
 
@@ -57,12 +58,14 @@ class Tickets:
         roll = dice.roll()
         slip = self._names[self._slips.turn(roll / self._share)] if roll < self._share else None
         subject = office.person(dice)
-        if subject.protected and slip and dice.roll() < 0.9:
+        if subject.protected and slip and dice.roll() < 0.96:
             slip = None  # whoever deals with a protected person is careful
         pool = office.pool(SUPPORT, None if slip == "abroad" else subject.region, ticket=True)
         staff = pool.pick(day, dice)
         if staff is None or not outsiders(subject, staff):
             return
+        if slip not in (None, "abroad") and dice.roll() < 0.97 and not office.may_read(staff.country, subject.region):
+            slip = None  # sites that may read only with the person's own ticket open nothing without one
         first = staff.shift_time(day, dice.roll())
         share = dice.roll()
         touches = int(_TOUCHES.at(share) + 0.5)
@@ -73,12 +76,15 @@ class Tickets:
         """Return how long a person waited for the first look."""
         return int(_WAIT.at(self._dice.roll()) * SECOND)
 
-    def look(self, subject: Subject, ticket: str | None, *, purpose: bool = True) -> Access:
-        """Return one support look."""
+    def look(self, subject: Subject, ticket: str | None, *, purpose: bool = True, systems: Collection[str] = ()) -> Access:
+        """Return one support look, in one of `systems` if any is named."""
         dice = self._dice
         roll = dice.roll()
+        screen = self._office.screen("support", subject, dice)
+        while systems and screen[0] not in systems:
+            screen = self._office.screen("support", subject, dice)
         access = self._office.look(
-            self._office.screen("support", subject, dice),
+            screen,
             subject,
             dice,
             purpose="support" if purpose and roll < 0.97 else None,
@@ -127,7 +133,7 @@ class Ticket:
         for turn in range(touches):
             if turn:
                 gap = dice.wait(self._open_for / touches) + 20 * MINUTE
-                follower = staff if by_unit or dice.roll() > 0.46 else self._follower(staff, (time + gap) // DAY)
+                follower = staff if by_unit or dice.roll() > 0.62 else self._follower(staff, (time + gap) // DAY)
                 time = follower.next_time(last + gap, dice)
                 if follower is not staff:
                     self._hand_over(staff, follower, last, time, assigned)
@@ -140,18 +146,22 @@ class Ticket:
         return last, staff
 
     def _reads(self, staff: Staff, time: int, ticket: str | None) -> int:
-        """One to six looks a few seconds or minutes apart; returns the time of the last."""
+        """Some looks a few seconds or minutes apart, in one or two systems; returns the time of the last."""
         dice = self._dice
         before = self._slip == "late_ticket" and not self._looked
         self._looked = True
+        used: set[str] = set()
         while True:
-            self._office.add(time, self._desk.look(self._subject, None if before else ticket), staff)
+            systems = used if len(used) == 2 or dice.roll() < 0.75 else ()
+            access = self._desk.look(self._subject, None if before else ticket, systems=systems)
+            used.add(access.system)
+            self._office.add(time, access, staff)
             if dice.roll() > 0.45:
                 return time
             time += 5 * SECOND + dice.wait(90 * SECOND)
 
-    def _follower(self, staff: Staff, day: int) -> Staff:
-        pool = self._office.pool(SUPPORT, self._subject.region, ticket=True)
+    def _follower(self, staff: Staff, day: int, *, ticket: bool = True) -> Staff:
+        pool = self._office.pool(SUPPORT, self._subject.region, ticket=ticket)
         found = pool.pick(day, self._dice, (staff,))
         return found if found is not None and outsiders(self._subject, found) else staff
 
@@ -166,6 +176,8 @@ class Ticket:
         at = min(at, time)
         roll = dice.roll()
         head = self._office.company.head(follower.unit)
+        if staff.reports_to(follower) or (roll >= 0.6 and head.reports_to(follower)):
+            roll = 0.8  # nobody takes work from those who report to them: the queue hands it on
         by = staff.id if roll < 0.6 else head.id if roll < 0.7 and head is not follower else queue_name(follower.unit)
         if roll < 0.85 and self._rows[-1].get("actor") == staff.id:
             self._rows[-1]["valid_to"] = at
@@ -174,7 +186,7 @@ class Ticket:
     def _chat(self, staff: Staff, last: int) -> None:
         """A colleague is asked over and leaves no row."""
         time = last + self._dice.moment(2 * MINUTE, 3 * HOUR)
-        helper = self._follower(staff, time // DAY)
+        helper = self._follower(staff, time // DAY, ticket=False)
         if helper is not staff:
             time = helper.next_time(time, self._dice)
             self._reads(helper, time, self._id if self._dice.roll() < 0.5 else None)

@@ -53,7 +53,7 @@ class At(NamedTuple):
     """Where a value is worked out: for which member of a row's group, or for which actor, subject and turn of an act."""
 
     over: str | None = None
-    index: int = 0
+    member: int = 0
     actor: Staff | None = None
     actor_index: int = 0
     subject: Subject | None = None
@@ -98,7 +98,7 @@ class Play:
         if raw[0] == "$" and raw[1:] in self.knobs:
             return self.value(self.knobs[raw[1:]], at, column, row)
         if row is not None and column in _TIME_COLUMNS[row.table]:
-            return self.time(raw, at, self.on_duty(row, at.index))
+            return self.time(raw, at, self.on_duty(row, at.member))
         if match := _MEMBER.fullmatch(raw):
             return self._member(match, at).id
         if match := _ROW.fullmatch(raw):
@@ -145,7 +145,7 @@ class Play:
 
     def _queue(self, row: Row, at: At) -> str:
         """Return the name of the queue that serves the assigned actor, as the background writes it."""
-        staff = self.actor_of(row, at.index)
+        staff = self.actor_of(row, at.member)
         return "queue" if staff is None else queue_name(staff.unit)
 
     # --- members and rows -------------------------------------------------------------------------------------------------
@@ -166,22 +166,24 @@ class Play:
 
     def _member(self, match: re.Match[str], at: At) -> Staff | Subject:
         name, number, paired = match.groups()
-        members = self.cast[name]
+        members: Sequence[Staff | Subject] = self.cast[name]
         if number is not None:
             return members[int(number) % len(members)]
         if paired:
-            turn = at.index if at.over is not None else at.subject_index if at.subject is not None else at.actor_index
+            turn = at.member if at.over is not None else at.subject_index if at.subject is not None else at.actor_index
             return members[turn % len(members)]
         if at.over == name:
-            return members[at.index]
-        for one in (at.actor, at.subject):
-            if one is not None and one.id in self._place_of(name):
-                return one
+            return members[at.member]
+        if at.actor is not None and at.actor.id in self._place_of(name):
+            return at.actor
+        if at.subject is not None and at.subject.id in self._place_of(name):
+            return at.subject
         return members[0]
 
     def _place_of(self, group: str) -> Mapping[str, int]:
         if group not in self._places:
-            self._places[group] = {one.id: index for index, one in enumerate(self.cast[group])}
+            members: Sequence[Staff | Subject] = self.cast[group]
+            self._places[group] = {one.id: index for index, one in enumerate(members)}
         return self._places[group]
 
     def rows(self, name: str) -> list[dict[str, object]]:
@@ -210,7 +212,7 @@ class Play:
                 raise InputError(f"{self.scenario.id}: {row.name}.{column} waits for itself")
             return found
         made[column] = _WORKING
-        made[column] = self.value(row.columns.get(column), At(over=row.over, index=index, step=index), column, row)
+        made[column] = self.value(row.columns.get(column), At(over=row.over, member=index, step=index), column, row)
         return made[column]
 
     def actor_of(self, row: Row, index: int) -> Staff | None:
@@ -218,7 +220,7 @@ class Play:
         for column in ("opened_by", "actor", "requested_by", "owner", "approver", "added_by"):
             raw = row.columns.get(column)
             if isinstance(raw, str) and (match := _MEMBER.fullmatch(raw)):
-                found = self._member(match, At(over=row.over, index=index))
+                found = self._member(match, At(over=row.over, member=index))
                 if isinstance(found, Staff):
                     return found
         return None
@@ -229,13 +231,13 @@ class Play:
         if count > 1 and row.over is not None:
             where = self._place_of(row.over)
             if at.over == row.over:
-                place = at.index
+                place = at.member
             elif at.actor is not None and at.actor.id in where:
                 place = where[at.actor.id]
             elif at.subject is not None and at.subject.id in where:
                 place = where[at.subject.id]
             else:
-                place = at.index if at.over is not None else at.subject_index
+                place = at.member if at.over is not None else at.subject_index
         return (place + following) % count
 
     def _row_value(self, match: re.Match[str], at: At) -> object:
