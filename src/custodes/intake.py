@@ -12,6 +12,7 @@ a file twice, in any split or order, adds nothing.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -132,7 +133,7 @@ class Intake:
         `follow` it goes on until `stopping` is set or every input has been idle for `idle_stop_s`. `progress` gets the number of
         records read so far. Raises `HomeInUse`, `NotDurable`.
         """
-        with self._lock(), self._run(progress) as run:
+        with self._lock(), _no_cycle_search(), self._run(progress) as run:
             run.recover()
             opened = []
             for path, kind in run.sources(source, paths):
@@ -185,6 +186,21 @@ class Intake:
             yield _Run(self, settler, memory, progress)
         finally:
             memory.close()
+
+
+@contextmanager
+def _no_cycle_search() -> Iterator[None]:
+    """Keep Python from searching for reference cycles among the millions of objects of a run (a fifth of its time).
+
+    Batches hold none, and are freed when they are recorded; what parsers leave is looked for once a batch (`_commit`).
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Run:
@@ -353,10 +369,13 @@ class _Run:
             self._log.publish()
 
     def _commit(self) -> None:
-        """Record the batch at hand."""
-        batch, kind = self._batch, self._source
-        if kind is None:
-            return
+        """Record the batch at hand and begin another."""
+        if self._source is not None:
+            self._record(self._batch, self._source)
+            self._batch = Gathered()
+            gc.collect(0)
+
+    def _record(self, batch: Gathered, kind: Source) -> None:
         positions = [
             (stream.name, msgspec.msgpack.encode((stream.position, stream.parser.state())))
             for stream in batch.streams.values()
@@ -369,7 +388,6 @@ class _Run:
         self.report.touches += made.touches
         self.report.sources[kind.name] = self.report.sources.get(kind.name, 0) + made.accesses
         self._say(batch)
-        self._batch = Gathered()
         for stream in batch.streams.values():
             stream.changed = False
 

@@ -62,12 +62,12 @@ class Memory:
     def learn(self, batch: int, keys: Sequence[bytes], names: Names, given_leaves: Sequence[int]) -> None:
         """Put in what batch number `batch` holds; it is durable in the vault and the ledger."""
         self.records.add(keys)
-        self.own_ids.put(names.claimed)
+        self.own_ids.add([key + holder for key, holder in names.claimed])
         self._given.put(
             (key, _GIVEN.pack(records, leaf, resolved))
             for (key, records, _, resolved), leaf in zip(names.given, given_leaves, strict=True)
         )
-        self._subjects.put((self._slot(subject), self._wrap(subject, key)) for subject, key in names.subject_keys)
+        self._subjects.add([self._slot(subject) + self._wrap(subject, key) for subject, key in names.subject_keys])
         for table in self._tables():
             table.cover(batch + 1)
 

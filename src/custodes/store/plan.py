@@ -48,6 +48,9 @@ class Plan:
         self._subject, self._memory, self._epoch = pseudonyms, memory, epoch
         self._entries: list[_Entry | _Touch] = []
         self._who: dict[tuple[str, str, str | None], bytes] = {}
+        self._why: dict[tuple[str | None, str | None, bool | None], bytes | None] = {}
+        self._where: dict[tuple[str | None, str | None, str | None], bytes | None] = {}
+        self._tags: dict[str, bytes] = {}
         self._random, self._at = b"", 0
         self.groups: list[Groups] = []
         self.seeds: list[bytes] = []
@@ -68,14 +71,11 @@ class Plan:
         """Add an access and, for several subjects, their touches. Returns its place, and a place for each entry of `subjects`."""
         entries = self._entries
         place = len(entries)
-        person = (draft.actor, draft.actor_kind, draft.on_behalf_of)
-        who = self._who.get(person)
-        if who is None:
-            who = self._who[person] = openings.who(draft)
         subjects = dict.fromkeys([use.id for use in draft.subjects]) if draft.subjects else ()
         one = next(iter(subjects)) if len(subjects) == 1 else None
         what = openings.what(draft, fieldset.resources, fieldset.fields, one)
-        groups = (who, what, openings.why(draft), openings.where(draft), openings.raw(draft))
+        who, why, where = self._shared(draft)
+        groups = (who, what, why, where, openings.raw(draft))
         if one is not None:
             seeds = self._seed(64)
             commit = commitment(groups, (seeds[:32], seeds[32:]))
@@ -114,8 +114,25 @@ class Plan:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def _shared(self, draft: Draft) -> tuple[bytes, bytes | None, bytes | None]:
+        """Return groups *who*, *why* and *where*; many accesses of a batch share them."""
+        person = (draft.actor, draft.actor_kind, draft.on_behalf_of)
+        who = self._who.get(person)
+        if who is None:
+            who = self._who[person] = openings.who(draft)
+        stated = (draft.purpose, draft.reason, draft.break_glass)
+        if stated not in self._why:
+            self._why[stated] = openings.why(draft)
+        place = (draft.client_country, draft.session, draft.device)
+        if place not in self._where:
+            self._where[place] = openings.where(draft)
+        return who, self._why[stated], self._where[place]
+
     def _tag(self, subject: str) -> bytes:
-        return self._memory.tag_of(self._subject.of("subject", subject), self._epoch)
+        known = self._tags.get(subject)
+        if known is None:
+            known = self._tags[subject] = self._memory.tag_of(self._subject.of("subject", subject), self._epoch)
+        return known
 
     def _seed(self, size: int) -> bytes:
         """Return random bytes; the system is asked for many at once."""

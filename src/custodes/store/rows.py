@@ -279,7 +279,7 @@ def _same(word: str, count: int) -> pa.Array:
 def _array(values: object, kind: pa.DataType) -> pa.Array:
     if isinstance(values, pa.Array):
         return values
-    if isinstance(values, list) and values and values[0] is None and not any(value is not None for value in values):
+    if isinstance(values, list) and values and values[0] is None and values.count(None) == len(values):
         return pa.nulls(len(values), kind)
     return pa.array(values, kind)
 

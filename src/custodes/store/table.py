@@ -90,11 +90,11 @@ class Table:
                 self._count += 1
             self._map[at : at + self._slot] = key + value
 
-    def add(self, keys: Sequence[bytes]) -> None:
-        """Put keys into a set (width 0)."""
-        while self._count + len(keys) > self._capacity * _FULL:
+    def add(self, slots: Sequence[bytes]) -> None:
+        """Put slots (key and value joined; of a set the keys) in; what has its key there already is left as it is."""
+        while self._count + len(slots) > self._capacity * _FULL:
             self._grow()
-        self._count += _add_all(self._map, self._capacity, keys)
+        self._count += _add_all(self._map, self._capacity, slots, self._slot)
 
     def cover(self, batches: int, *, sync_every: int = 64) -> None:
         """Note that the first `batches` batches of the vault are in; sync to disk every so many of them."""
@@ -170,7 +170,7 @@ class Table:
         self._map[: _HEAD.size] = _HEAD.pack(*values)
 
 
-def _add_all(table: mmap.mmap, capacity: int, items: Sequence[bytes], slot: int = _KEY) -> int:
+def _add_all(table: mmap.mmap, capacity: int, items: Sequence[bytes], slot: int) -> int:
     """Put slots (key and value joined) in and return how many keys were new."""
     mask, end, fresh = capacity - 1, _START + capacity * slot, 0
     for item in items:
