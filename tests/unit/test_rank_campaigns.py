@@ -52,39 +52,50 @@ def names(groups: list[list[Finding]]) -> list[set[str]]:
     return [{member.finding for member in members} for members in groups]
 
 
-def test_strong_findings_about_one_subject_are_one_campaign() -> None:
-    assert names(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1", day=20)])) == [{"f1", "f2"}]
+def test_strong_findings_about_one_pair_are_one_campaign() -> None:
+    assert names(group([finding("f1", "a-1", "s-1"), finding("f2", "a-1", "s-1", day=20)], {})) == [{"f1", "f2"}]
+
+
+def test_a_shared_subject_alone_binds_no_strangers() -> None:
+    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1")], {})) == 2
+
+
+def test_a_finding_about_a_group_binds_its_actors() -> None:
+    ring = finding("ring", "a-1", "s-1", actors=("a-1", "a-2"))
+    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1"), ring], {})) == 1
 
 
 def test_a_pause_longer_than_a_month_parts_them() -> None:
-    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1", day=31)])) == 2
+    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-1", "s-1", day=31)], {})) == 2
 
 
 def test_the_same_broken_reason_binds_actors_who_share_no_subject() -> None:
-    cited = {"codes": ("V2",), "evidence": (Evidence("cases", "K-1"),)}
-    assert len(group([finding("f1", "a-1", "s-1", **cited), finding("f2", "a-2", "s-2", **cited)])) == 1
+    found = [finding("f1", "a-1", "s-1", leaves=(1,)), finding("f2", "a-2", "s-2", leaves=(2,))]
+    reason = (("cases", "K-1"),)
+    assert len(group(found, {1: reason, 2: reason})) == 1
+    assert len(group(found, {1: reason})) == 2
 
 
-def test_a_reason_that_holds_binds_nobody() -> None:
-    cited = {"codes": ("V8",), "evidence": (Evidence("cases", "K-1"),)}
-    assert len(group([finding("f1", "a-1", "s-1", **cited), finding("f2", "a-2", "s-2", **cited)])) == 2
+def test_evidence_that_nobody_cited_binds_nobody() -> None:
+    near = {"evidence": (Evidence("tickets", "T-1"),)}
+    assert len(group([finding("f1", "a-1", "s-1", **near), finding("f2", "a-2", "s-2", **near)], {})) == 2
 
 
 def test_a_copy_binds_the_exporter_and_the_opener() -> None:
-    assert len(group([finding("f1", "a-1", "s-1", derived=("o-1",)), finding("f2", "a-2", derived=("o-1",))])) == 1
+    assert len(group([finding("f1", "a-1", "s-1", derived=("o-1",)), finding("f2", "a-2", derived=("o-1",))], {})) == 1
 
 
 def test_weak_findings_do_not_glue_campaigns_together() -> None:
     weak = finding("w", "a-3", "s-1", "s-2", level="low")
-    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-2"), weak])) == 3
+    assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-2"), weak], {})) == 3
 
 
 def test_a_weak_finding_joins_the_campaign_of_its_own_actor_and_subject() -> None:
-    assert names(group([finding("f1", "a-1", "s-1"), finding("w", "a-1", "s-1", level="note", day=2)])) == [{"f1", "w"}]
+    assert names(group([finding("f1", "a-1", "s-1"), finding("w", "a-1", "s-1", level="note", day=2)], {})) == [{"f1", "w"}]
 
 
 def test_weak_findings_of_one_pair_are_one_campaign() -> None:
-    assert len(group([finding("w1", "a-1", "s-1", level="note"), finding("w2", "a-1", "s-1", level="note", day=3)])) == 1
+    assert len(group([finding("w1", "a-1", "s-1", level="note"), finding("w2", "a-1", "s-1", level="note", day=3)], {})) == 1
 
 
 @given(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "ndjson", "sarif")
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType["datetime"]):
     """A day (its first moment in UTC) or an RFC 3339 time with a zone."""
 
     name = "time"

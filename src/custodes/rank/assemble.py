@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from custodes.model.finding import Campaign, Evidence, Finding
 from custodes.model.words import LEVELS
-from custodes.rank.campaigns import STRONG, broken_reasons, group
+from custodes.rank.campaigns import STRONG, Reasons, cited, group
 from custodes.rank.order import harm, order_key, strength
 from custodes.rank.sentence import campaign_sentence
 
@@ -33,6 +33,7 @@ class Facts:
     scores: Mapping[int, int]
     outside_units: tuple[str, ...]
     codes_first: Mapping[str, int]
+    reasons: Reasons = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def rank(findings: Iterable[Finding], facts: Facts) -> Ranked:
     weighed = []
     scored: dict[str, Finding] = {}
     leads: dict[str, str] = {}
-    for members in group(findings):
+    for members in group(findings, facts.reasons):
         told = [replace(finding, score=_score(finding, facts)) for finding in members]
         campaign = _campaign(told, facts)
         categories = _of_accesses(told, facts, facts.categories)
@@ -114,8 +115,7 @@ def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
     units = tuple(sorted({place.unit for place in places if place.unit}))
     countries = tuple(sorted({place.country for place in places if place.country}))
     codes = _codes(members, facts)
-    broken = Counter(key for finding in members for key in broken_reasons(finding))
-    reasons = [tuple(key.split(":", 1)) for key, _ in sorted(broken.items(), key=lambda pair: (-pair[1], pair[0]))]
+    broken = Counter(reason for finding in members for reason in cited(finding, facts.reasons))
     first, last = min(f.first for f in members), max(f.last for f in members)
     sentence = campaign_sentence(
         actors=actors,
@@ -126,7 +126,7 @@ def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
         countries=countries,
         categories=_of_accesses(members, facts, facts.categories),
         codes=codes,
-        reasons=[(table, key) for table, key in reasons],
+        reasons=sorted(broken, key=lambda reason: (-broken[reason], reason)),
         first=first,
         last=last,
     )

@@ -11,9 +11,13 @@ from custodes.model.policy import Policy
 from custodes.rank.assemble import Facts, Place
 from custodes.rank.sentence import CLAUSES
 
+_BROKEN = "'V2', 'V3', 'V4', 'V14', 'V16'"
+_TABLES = "'cases', 'tickets', 'grants', 'legal', 'jobs'"
+
 
 def gather(engine: Engine, policy: Policy, scores: Mapping[int, int], findings: Sequence[Finding]) -> Facts:
     """Return the facts of this run. Reads `looks` and `fieldsets`; one row per access, one per field set, one per human."""
+    fieldsets = _fieldsets(engine, findings)
     fields: dict[str, set[str]] = defaultdict(set)
     categories: dict[str, set[str]] = defaultdict(set)
     for fieldset, name, category in engine.rows("select fieldset, field, category from fieldsets"):
@@ -27,18 +31,33 @@ def gather(engine: Engine, policy: Policy, scores: Mapping[int, int], findings: 
              from looks) where latest = 1"""
     )
     return Facts(
-        fieldset=_fieldsets(engine, findings),
+        fieldset=fieldsets,
         fields={key: tuple(sorted(names)) for key, names in fields.items()},
         categories={key: tuple(sorted(names)) for key, names in categories.items()},
         places={str(human): Place(_text(unit), _text(country)) for human, unit, country in places},
         scores=scores,
         outside_units=policy.outside_approver_units,
+        reasons=_reasons(engine),
         codes_first={code: position for position, code in enumerate(CLAUSES)},
     )
 
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def _reasons(engine: Engine) -> dict[int, tuple[tuple[str, str], ...]]:
+    """Return access → the broken reasons that the log itself cites: what flags carry a row of a reason table for."""
+    rows = engine.rows(
+        f"""select distinct g.access, g.evidence_table, g.evidence_key from flags g
+            join found_accesses f on f.access = g.access join accesses a on a.access = g.access
+            where a.reason is not null and g.code in ({_BROKEN}) and g.evidence_table in ({_TABLES}) and g.evidence_key is not null
+            order by 1, 2, 3"""
+    )
+    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for access, table, key in rows:
+        found[int(str(access))].append((str(table), str(key)))
+    return {access: tuple(keys) for access, keys in found.items()}
 
 
 def _fieldsets(engine: Engine, findings: Sequence[Finding]) -> dict[int, str]:
