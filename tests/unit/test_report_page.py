@@ -259,7 +259,7 @@ def test_all_explained_says_so(run):
 
 
 def test_hostile_words_are_harmless(run):
-    nasty = '<script>alert("x")</script>&\u202eevil\x00\ud800' + "W" * 200
+    nasty = '<script>steal("x")</script>&\u202eevil\x00\ud800' + "W" * 200
     campaign = run.campaigns[0]
     actors = {actor: dataclasses.replace(facts, unit=nasty, country=nasty) for actor, facts in run.actors.items()}
     press = tuple(dataclasses.replace(event, kind=nasty) for event in run.press)

@@ -299,7 +299,7 @@ def _matrix_rows(shown: seriate.Arranged, run: WatchRun, names: Names) -> tuple[
 
 
 def _waterfall(run: WatchRun) -> WaterfallPart:
-    order = sorted(run.explained.items(), key=lambda item: (-item[1], item[0]))
+    order = sorted((run.waterfall or run.explained).items(), key=lambda item: (-item[1], item[0]))
     parts = [(wording.reason(code), count) for code, count in order if count]
     adds_up = sum(count for _, count in parts) + run.residue == run.looks
     caption = "All looks, less those with a recorded reason, reason by reason; what is left has none."

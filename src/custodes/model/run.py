@@ -136,3 +136,5 @@ class WatchRun:
     protected_actors: int = 0
     engine: str = ""
     titles: Mapping[str, str] = field(default_factory=dict)
+    waterfall: Mapping[str, int] = field(default_factory=dict)
+    """Explained looks, each counted once, under its strongest reason (ties by template code): with `residue` all `looks`."""
