@@ -41,7 +41,7 @@ def list_(file: Path | None) -> int:
 @click.option("--size", help="tiny, demo, small, long or medium. Default: the scenario's own.")
 @click.option("--twins", type=click.IntRange(min=0), default=1, show_default=True, help="Innocent look-alikes of each scenario.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A scenario file of your own, read before ours.")
-def build(scenarios: tuple[str, ...], seed: int, out: Path, level: str, size: str | None, twins: int, file: Path | None) -> int:
+def build(*, scenarios: tuple[str, ...], seed: int, out: Path, level: str, size: str | None, twins: int, file: Path | None) -> int:
     """Build a simulated company as a folder of exports with `truth.json`.
 
     \b

@@ -207,9 +207,7 @@ class _World:
         for step in episode.scenario.after:
             what = step["do"]
             times = {name: [one.time for one in played.accesses if one.act == name] for name in episode.scenario.acts}
-            play = Play(
-                episode.scenario, episode.knobs, episode.cast, self._ids, Dice(self._seed, f"after {episode.label}"), played.t0
-            )
+            play = episode.play_of(Dice(self._seed, f"after {episode.label}"), played.t0)
             play.act_times = times.__getitem__
             if what == "drop_lines":
                 self._drop(step, play, episode)
@@ -257,7 +255,14 @@ class _World:
             for left, right, word in episode.links(dice):
                 since = -dice.moment(0, 700 * DAY)
                 self._context.add("links", subject=left.id, other=right.id, kind=word, since=since)
-        office = Office(self._company, self._calendar, self._accesses, self._context, self._ids, self._seed)
+        office = Office(
+            self._company,
+            calendar=self._calendar,
+            accesses=self._accesses,
+            context=self._context,
+            ids=self._ids,
+            seed=self._seed,
+        )
         background = Background(office, self._size.days)
         background.prepare()
         for day in range(self._size.days):

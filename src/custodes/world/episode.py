@@ -70,7 +70,7 @@ class Episode:
     def hire(self) -> None:
         """Draw the knobs and hire and open the cast."""
         dice = Dice(self.seed, f"cast {self.label}")
-        play = Play(self.scenario, self.knobs, self.cast, self.company.ids, dice, 0)
+        play = self.play_of(dice, 0)
         for name, levels in self.scenario.knobs.items():
             self.knobs[name] = play.knob(levels[self.level])
         for group in self.scenario.cast.values():
@@ -115,9 +115,13 @@ class Episode:
             )
         return made
 
+    def play_of(self, dice: Dice, t0: int) -> Play:
+        """Return a fresh play of the cast at `t0`."""
+        return Play(self.scenario, knobs=self.knobs, cast=self.cast, ids=self.company.ids, dice=dice, t0=t0)
+
     def play(self, t0: int, attempt: int) -> Played:
         """Work out rows and accesses at `t0`. The same arguments give the same play."""
-        play = Play(self.scenario, self.knobs, self.cast, self.company.ids, Dice(self.seed, f"play {self.label} {attempt}"), t0)
+        play = self.play_of(Dice(self.seed, f"play {self.label} {attempt}"), t0)
         stage = Stage(self, play)
         play.act_times = stage.act_times
         play.on_duty = stage.on_duty
@@ -135,7 +139,7 @@ class Episode:
 
     def links(self, dice: Dice) -> Iterator[tuple[Subject, Subject, str]]:
         """Yield the links that the cast asks for: to members of another group, and in a ring."""
-        play = Play(self.scenario, self.knobs, self.cast, self.company.ids, dice, 0)
+        play = self.play_of(dice, 0)
         for group in self.scenario.cast.values():
             members = [one for one in self.cast[group.name] if isinstance(one, Subject)]
             anchors = [one for one in self.cast.get(str(group.body.get("linked_to")), []) if isinstance(one, Subject)]

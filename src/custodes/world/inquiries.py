@@ -67,7 +67,7 @@ class Inquiries:
         if scope:
             roll = dice.roll()
             slip = next((name for name, share in SLIPS.items() if (roll := roll - share) < 0), None)
-            self._work(self._open(kind, purpose, lead, team, scope, day, slip))
+            self._work(self._open(day, kind=kind, purpose=purpose, lead=lead, team=team, scope=scope, slip=slip))
 
     def _scope(self, anchor: Subject) -> list[Subject]:
         """Return accounts that hang together: some linked to the first, some not."""
@@ -79,7 +79,7 @@ class Inquiries:
         return list({one.id: one for one in scope[:count]}.values())
 
     def _open(
-        self, kind: str, purpose: str, lead: Staff, team: list[Staff], scope: list[Subject], day: int, slip: str | None
+        self, day: int, *, kind: str, purpose: str, lead: Staff, team: list[Staff], scope: list[Subject], slip: str | None
     ) -> Case:
         office, dice = self._office, self._dice
         case = office.ids.new("cases")

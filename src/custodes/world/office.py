@@ -40,16 +40,10 @@ class Office:
     """The company at work. `count` holds the background accesses by day."""
 
     def __init__(
-        self, company: Company, calendar: Calendar, accesses: AccessBook, context: ContextBook, ids: Ids, seed: int
+        self, company: Company, *, calendar: Calendar, accesses: AccessBook, context: ContextBook, ids: Ids, seed: int
     ) -> None:
-        self.company, self.calendar, self.accesses, self.context, self.ids, self.seed = (
-            company,
-            calendar,
-            accesses,
-            context,
-            ids,
-            seed,
-        )
+        self.company, self.calendar, self.seed = company, calendar, seed
+        self.accesses, self.context, self.ids = accesses, context, ids
         self.policy = Policy.of(company.charter.policy)
         self.datamap = DataMap.of(
             {

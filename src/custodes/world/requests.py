@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from custodes.world.access import Access
 from custodes.world.clock import DAY, HOUR, MINUTE
 from custodes.world.company import Staff, Subject
 from custodes.world.ids import INBOUND

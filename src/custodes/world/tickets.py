@@ -70,7 +70,7 @@ class Tickets:
         share = dice.roll()
         touches = int(_TOUCHES.at(share) + 0.5)
         open_for = _DAYS_OPEN.at(min(max(share + (dice.roll() - 0.5) * 0.5, 0.0), 1.0)) * DAY
-        Ticket(office, self, dice, subject, slip, int(open_for)).run(staff, first, touches)
+        Ticket(office, desk=self, dice=dice, subject=subject, slip=slip, open_for=int(open_for)).run(staff, first, touches)
 
     def wait(self) -> int:
         """Return how long a person waited for the first look."""
@@ -98,7 +98,7 @@ class Tickets:
 class Ticket:
     """One ticket from message to closure."""
 
-    def __init__(self, office: Office, desk: Tickets, dice: Dice, subject: Subject, slip: str | None, open_for: int) -> None:
+    def __init__(self, office: Office, *, desk: Tickets, dice: Dice, subject: Subject, slip: str | None, open_for: int) -> None:
         self._office, self._desk, self._dice = office, desk, dice
         self._subject, self._slip, self._open_for = subject, slip, open_for
         self._id = office.ids.new("tickets")

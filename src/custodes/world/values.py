@@ -67,6 +67,7 @@ class Play:
     def __init__(
         self,
         scenario: Scenario,
+        *,
         knobs: Mapping[str, object],
         cast: Mapping[str, Sequence[Staff] | Sequence[Subject]],
         ids: Ids,
