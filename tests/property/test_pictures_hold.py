@@ -8,7 +8,7 @@ import svg_reading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custodes.pictures import bands, heat, matrix, metrics, waterfall
+from custodes.pictures import axis, bands, heat, matrix, metrics, waterfall
 
 DAY = datetime(2026, 4, 1, tzinfo=UTC)
 HOSTILE = st.sampled_from(
@@ -59,7 +59,7 @@ def test_bands_hold(rows, events, start, minutes, width):
         bands.Band(name, note, tuple(marks), tuple((name, min(span), max(span)) for span in spans))
         for name, note, marks, spans in rows
     ]
-    public = [bands.Event(name, time) for name, time in events]
+    public = [axis.Event(name, time) for name, time in events]
     picture = bands.draw(found, public, start, end, title="When they looked", width=width)
     holds(picture)
     shown = sum(sum(bands.counts(band, start, max(end, start + timedelta(hours=6))).values()) for band in found)

@@ -10,7 +10,7 @@ import pytest
 import svg_reading
 import synthetic_run
 
-from custodes.pictures import bands, colour, heat, matrix, waterfall
+from custodes.pictures import axis, bands, colour, heat, matrix, waterfall
 
 GOLDEN = Path(__file__).resolve().parent.parent / "made" / "golden"
 DAY = datetime(2026, 4, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ BANDS = [
     ),
     bands.Band("amber-lynx-0031", "audit/internal · CN", ((DAY + timedelta(hours=30), "case"),)),
 ]
-EVENTS = [bands.Event("article PR-17", DAY + timedelta(hours=3)), bands.Event("leak PR-18", DAY + timedelta(hours=5))]
+EVENTS = [axis.Event("article PR-17", DAY + timedelta(hours=3)), axis.Event("leak PR-18", DAY + timedelta(hours=5))]
 HEAT = [("audit/internal", "ip_address", 200, 160), ("audit/internal", "device", 8, 2), ("support", "contact", 9000, 0)]
 HEAT_LABELS = {"ip_address": "IP address"}
 
@@ -148,7 +148,7 @@ def test_a_single_mark_says_its_minute():
 
 
 def test_events_too_close_to_tell_apart_share_a_flag():
-    close = [bands.Event(f"article {n}", DAY + timedelta(seconds=n)) for n in range(3)]
+    close = [axis.Event(f"article {n}", DAY + timedelta(seconds=n)) for n in range(3)]
     picture = bands.draw(BANDS, close, DAY - timedelta(days=9), DAY + timedelta(days=9), title="close")
     assert ">P1–3<" in picture
     assert svg_reading.covered(picture) == []
@@ -211,3 +211,19 @@ def luminance(colour_code: str) -> float:
 def contrast(one: str, two: str) -> float:
     high, low = sorted((luminance(one), luminance(two)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_bands_that_do_not_fit_are_counted():
+    many = [bands.Band(f"owl-{n:04}", "", ((DAY, "case"),)) for n in range(60)]
+    picture = bands.draw(many, [], DAY, DAY + timedelta(days=2), title="many")
+    assert ">40 of 60 actors<" in picture
+    assert ">owl-0039<" in picture
+    assert ">owl-0040<" not in picture
+
+
+def test_every_press_event_has_its_line():
+    crowd = [axis.Event(f"article {n}", DAY + timedelta(hours=n)) for n in range(30)]
+    picture = bands.draw(BANDS, crowd, DAY - timedelta(days=9), DAY + timedelta(days=9), title="crowd")
+    assert picture.count('class="cu-pole"') == 30
+    assert ">and 22 more<" in picture
+    assert svg_reading.covered(picture) == []

@@ -16,6 +16,7 @@ from custodes.model.finding import Campaign, Evidence, Finding
 from custodes.model.run import Mark, PressEvent, WatchRun
 from custodes.model.words import LEVELS
 from custodes.pictures import bands
+from custodes.pictures.axis import Event, moment
 from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
 
@@ -205,14 +206,14 @@ def _bands(campaign: Campaign, run: WatchRun, names: Names) -> Bands | None:
     found.sort(key=lambda band: (-bands.counts(band, start, end)[bands.CASE], band.name))
     title = f"When they looked: campaign {campaign.rank}"
     name = f"bands-{campaign.rank}"
-    public = [bands.Event(f"{event.kind} {event.key}", event.time) for event in events]
+    public = [Event(f"{event.kind} {event.key}", event.time) for event in events]
     return Bands(
         wide=Markup(bands.draw(found, public, start, end, title=title, name=name, width=_WIDE, columns=7)),  # noqa: S704  # own SVG
         narrow=Markup(  # noqa: S704  # own SVG
             bands.draw(found, public, start, end, title=title, name=f"{name}-narrow", width=_SLIM, columns=6, most=12)
         ),
         rows=tuple(_band_row(band, bands.counts(band, start, end)) for band in found),
-        events=tuple(f"{event.name}, {bands.moment(event.time)}" for event in public),
+        events=tuple(f"{event.name}, {moment(event.time)}" for event in public),
     )
 
 

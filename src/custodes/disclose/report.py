@@ -19,7 +19,7 @@ from custodes.disclose.page import page_of
 from custodes.disclose.said import Names, counted
 from custodes.minimise.display import Display
 from custodes.model.run import WatchRun
-from custodes.pictures.bands import moment
+from custodes.pictures.axis import moment
 from custodes.pictures.colour import dark_css
 from custodes.pictures.metrics import clean
 
