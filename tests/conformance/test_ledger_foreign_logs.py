@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from custodes.ledger.checkpoint import open_checkpoint, read_unverified
-from custodes.ledger.export import Folder
 from custodes.ledger.leaf import leaf_hash
 from custodes.ledger.log import Log
 from custodes.ledger.merkle import EMPTY_ROOT, WIDTH, fold, verify_consistency, verify_inclusion
 from custodes.ledger.note import Unsigned, make_key, parse, parse_key, verify
 from custodes.ledger.proof import consistency, inclusion, root_of
 from custodes.ledger.signer import Signer
+from custodes.ledger.static import Folder
 from custodes.verify.check import check
 from custodes.verify.folder import walk
 from custodes.verify.verdict import Verdict

@@ -106,13 +106,15 @@ def test_two_writers_killed_in_turn_share_one_history(tmp_path: Path) -> None:
     Log.create(folder, SIGNER.name, SIGNER).close()
     command = [sys.executable, "-c", WRITER, str(folder), "40"]
     for _ in range(3):
-        children = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-        time.sleep(0.5)
+        children = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
         for child in children:
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
+            assert child.stdout is not None
+            child.stdout.readline()  # it is at work, and so may the other be
+        for child in children:
             time.sleep(0.05)
+            os.kill(child.pid, signal.SIGKILL)
+            child.communicate()
     with Log.open(folder, SIGNER) as log:
-        assert log.publish().size == log.size > 40
+        assert log.publish().size == log.size >= 6 * 40
     report = fsck(folder)
     assert (report.exit_code, report.problems) == (0, [])

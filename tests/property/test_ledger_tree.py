@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custodes.errors import BadInclusion
-from custodes.ledger.export import Folder, export
+from custodes.ledger.export import export
 from custodes.ledger.log import Log
 from custodes.ledger.merkle import EMPTY_ROOT, fold, fold_levels, verify_consistency, verify_inclusion
 from custodes.ledger.proof import consistency, inclusion, root_of
 from custodes.ledger.segments import SEGMENT, Segments, bounds, upper_count, upper_position
 from custodes.ledger.signer import Signer
+from custodes.ledger.static import Folder
 from custodes.ledger.tiles import parse_tile_path, tile_path, tiles_of
 from custodes.ledger.tree import Tree
 

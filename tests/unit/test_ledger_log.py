@@ -201,8 +201,8 @@ def test_a_torn_tail_is_cut_at_every_byte_and_complete_entries_stay(tmp_path: Pa
             if cut % 98 in {0, 1, 2, 50, 97}:
                 add(log, 1)
                 assert log.publish().size == cut // 98 + 1
+                assert fsck(tmp_path / "torn").exit_code == 0
         assert (tmp_path / "torn/seg/000000.log").read_bytes()[: cut // 98 * 98] == whole[: cut // 98 * 98]
-        assert fsck(tmp_path / "torn").exit_code == 0
 
 
 @pytest.mark.parametrize("cut", [0, 1, 97, 98, 293])
@@ -250,6 +250,19 @@ def test_a_cut_store_of_checkpoints_is_refused_by_a_running_writer(tmp_path: Pat
         add(log, 1)
         with pytest.raises(LedgerRewritten):
             log.publish()
+
+
+def test_an_old_store_of_checkpoints_under_a_newer_published_one_is_refused(tmp_path: Path) -> None:
+    with make(tmp_path / "log", 3) as log:
+        old = (tmp_path / "log/signed").read_bytes()
+        add(log, 2)
+        log.publish()
+    (tmp_path / "log/signed").write_bytes(old)
+    with pytest.raises(LedgerRewritten, match="size 5 was published"):
+        Log.open(tmp_path / "log", SIGNER)
+    (tmp_path / "log/checkpoint").write_bytes(b"damaged")
+    with Log.open(tmp_path / "log", SIGNER) as log:
+        assert log.checkpoint.size == 3
 
 
 def test_a_cut_off_record_of_signed_is_dropped_wherever_it_was_cut(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from typing import Final, Self
 
 from custodes.errors import BadInclusion, BadSignature, ConfigError, LedgerRewritten, MissingSecret, NotDurable, PartMissing
 from custodes.ledger.chain import Batch, Edge, End, ends_of, parse_edge, slices
-from custodes.ledger.checkpoint import Checkpoint
+from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import SIZE as LEAF_SIZE
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, WIDTH, fold, leaf_hashes, verify_consistency
-from custodes.ledger.note import Unsigned, parse, verify
+from custodes.ledger.note import Malformed, Unsigned, parse, verify
 from custodes.ledger.proof import consistency, root_of
 from custodes.ledger.segments import MOST_ENTRY, SEGMENT, Segments, bounds, read_bytes, upper_count
 from custodes.ledger.signed import read_last
@@ -254,6 +254,7 @@ class Log:
         self._check_key()
         self._read_log(parse_edge(read_bytes(self.path / "edge")) if (self.path / "edge").exists() else None)
         self._check_tree(self._last)
+        self._check_shown()
         self._show()
 
     def _read_log(self, edge: Edge | None) -> None:
@@ -359,6 +360,19 @@ class Log:
         path = self.path / "checkpoint"
         if not path.exists() or read_bytes(path) != self._last.note:
             self._disk.replace(path, self._last.note)
+
+    def _check_shown(self) -> None:
+        """Refuse a store of checkpoints that is older than what was published: `signed` is durable before anything is shown."""
+        path = self.path / "checkpoint"
+        try:
+            shown = read_unverified(read_bytes(path)) if path.exists() else self._last
+        except Malformed:
+            return  # damaged; `_show` writes it again
+        if shown.size > self._last.size or (shown.size == self._last.size and shown.root != self._last.root):
+            raise LedgerRewritten(
+                f"size {shown.size} was published, but the store of signed checkpoints ends at {self._last.size}",
+                hint="nothing was changed; put back the store of signed checkpoints that belongs to this log",
+            )
 
     def _check_key(self) -> None:
         if self._signer is None:

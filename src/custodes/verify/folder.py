@@ -9,9 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from custodes.errors import LedgerRewritten, PartMissing
-from custodes.ledger.export import Folder
 from custodes.ledger.merkle import WIDTH, fold, fold_levels, leaf_hashes
 from custodes.ledger.segments import bounds
+from custodes.ledger.static import Folder
 from custodes.ledger.tiles import ENTRIES, tile_path
 
 
