@@ -75,7 +75,7 @@ class Framer:
         if rest:
             self._pending.append(rest)
             self._pending_size += len(rest)
-            if self._pending_size > self._limit:
+            if self._pending_size > self._limit + 1:  # a carriage return may still turn out to belong to the newline
                 yield from self._singly(self._open)
                 self._open, self._open_size = [], 0
                 self._over = _Over(self._pending)
@@ -125,11 +125,15 @@ class Framer:
         while todo:
             line = todo.popleft()
             odd = line.count(b'"') & 1
+            if len(line) > self._limit and len(line.removesuffix(b"\r")) > self._limit:
+                single += [*self._open, line]
+                self._open, self._open_size = [], 0
+                continue
             if not self._open and not odd:
                 single.append(line)
                 continue
             torn = bool(self._open) and (
-                self._open_size > self._limit or (quoted.starts is not None and quoted.starts.match(line) is not None)
+                self._open_size + len(line) > self._limit or (quoted.starts is not None and quoted.starts.match(line) is not None)
             )
             self._open.append(line)
             self._open_size += len(line)
@@ -170,10 +174,12 @@ class Framer:
         return Raw(cut_record(data, len(data), sha256(data).hexdigest()), self.file, number, cut=len(data))
 
     def _cut(self, over: _Over, *, passed: bool) -> Chunk:
-        """Return the record of a line over the limit. Its carriage return, if any, counts as content."""
         number = self.position.line + 1
+        over.end()
         if passed:
-            self._move(over.size + 1, 1, over.tail + b"\n")
+            self._move(over.read + 1, 1, over.tail + b"\n")
+        if over.blank:
+            return Chunk([], self.position, 1)
         raw = Raw(cut_record(over.first, over.size, over.hash.hexdigest()), self.file, number, cut=over.size)
         return Chunk([raw], self.position)
 
@@ -195,18 +201,36 @@ class Framer:
 
 
 class _Over:
-    """A line over the limit: its first bytes, its length and its hash, as it passes by."""
+    """A line over the limit: its first bytes, its length and its hash, as it passes by.
+
+    `size`: without a carriage return before the newline; `read`: with it; `blank`: it is nothing but spaces.
+    """
 
     def __init__(self, parts: list[bytes]) -> None:
-        self.first, self.size, self.tail, self.hash = b"", 0, b"", sha256()
+        self.first, self.size, self.read, self.tail, self.blank, self.hash = b"", 0, 0, b"", True, sha256()
+        self._return = b""
         for part in parts:
             self.add(part)
 
     def add(self, part: bytes) -> None:
+        """Take the next bytes. A carriage return at their end waits: it may belong to the newline."""
+        if not part:
+            return
+        self.read += len(part)
+        self.tail = (self.tail + part[-TAIL:])[-TAIL:]
+        part = self._return + part
+        self._return = b"\r" if part.endswith(b"\r") else b""
+        self._count(part.removesuffix(b"\r"))
+
+    def end(self) -> None:
+        """Forget the carriage return that waits: the line is over."""
+        self._return = b""
+
+    def _count(self, part: bytes) -> None:
         if len(self.first) < KEPT:
             self.first += part[: KEPT - len(self.first)]
         self.size += len(part)
-        self.tail = (self.tail + part[-TAIL:])[-TAIL:]
+        self.blank = self.blank and (not part or part.isspace())
         self.hash.update(part)
 
 
