@@ -45,7 +45,7 @@ def _build(exports: Path, seed: int, size: str) -> None:
     from custodes import world
 
     with _step("1/4 a simulated company with a planted campaign") as say:
-        world.build(["F01"], seed=seed, out=exports, size=size, progress=say)
+        world.build(["F01"], seed=seed, out=exports, size=size, progress=lambda done, days: say(f"day {done} of {days}"))
 
 
 def _record(target: Path, exports: Path) -> None:
