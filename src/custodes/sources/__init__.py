@@ -9,7 +9,7 @@ from custodes.errors import UnknownFormat
 from custodes.lines import read_head
 from custodes.source import Source
 
-SHELF: Final[tuple[str, ...]] = ("access", "cloudtrail")
+SHELF: Final[tuple[str, ...]] = ("access", "cloudtrail", "pgaudit")
 
 
 def load(name: str) -> Source:
