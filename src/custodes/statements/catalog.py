@@ -114,7 +114,9 @@ def copy_of(
             if name in entry.fields:
                 fields[column] = entry.fields[name]
             elif name in entry.subject_key or name in entry.selectors:
-                fields.setdefault(column, "identity" if entry.selectors.get(name) not in {"ip", "location", "time_window"} else "behaviour")
+                fields.setdefault(
+                    column, "identity" if entry.selectors.get(name) not in {"ip", "location", "time_window"} else "behaviour"
+                )
             if plain_column and name in entry.selectors:
                 selectors[column] = entry.selectors[name]
             if plain_column and name in entry.subject_key and column not in keys:

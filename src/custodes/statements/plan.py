@@ -43,10 +43,11 @@ class KeyUse(NamedTuple):
 
 
 class SelectorUse(NamedTuple):
-    """A kind of selector and where its value stands, if there is one."""
+    """A kind of selector and where its value stands, if there is one. `names`: the value names one person."""
 
     kind: str
     slot: Slot | None = None
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class _Filler:
 
     def selectors(self, uses: Sequence[SelectorUse]) -> list[Selector]:
         found: dict[Selector, None] = {}
-        for kind, slot in uses:
+        for kind, slot, names in uses:
             if slot is None:
                 found[Selector(kind)] = None
                 continue
@@ -149,7 +150,7 @@ class _Filler:
             given = [Selector(kind, value, _prefix(value) if width else None) for value in self._values(slot)]
             for selector in given or [Selector(kind)]:
                 found[selector] = None
-            if kind in {"handle", "email", "phone"}:
+            if names:
                 self.persons += max(1, len(given))
         return list(found)
 

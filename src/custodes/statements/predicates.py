@@ -296,7 +296,7 @@ class Predicates:
                 clear = not ref.computed and (not wrap or wrap == "case" or (wrap == "address" and kind == "ip"))
                 named = "ip_range" if kind == "ip" and not clear else kind
                 for slot in slots if clear else ():
-                    self._reader.selector(SelectorUse(named, slot))
+                    self._reader.selector(SelectorUse(named, slot, names=kind in IDENTITIES))
                 if not slots or not clear:
                     self._reader.selector(SelectorUse(named))
                 level = g.KEY if kind in IDENTITIES and clear and exact else g.PLACE

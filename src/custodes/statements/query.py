@@ -10,8 +10,8 @@ from sqlglot import exp
 from custodes.model.datamap import ResourceMap
 from custodes.model.draft import FieldUse, Resource
 from custodes.statements import catalog as c
-from custodes.statements.graph import Graph, Limit, Ref, Source
 from custodes.statements.graph import KEY as NAMED
+from custodes.statements.graph import Graph, Limit, Ref, Source
 from custodes.statements.plan import SelectorUse, Slot
 from custodes.statements.predicates import Predicates, conjuncts, function_name, slot_of
 from custodes.statements.routines import COUNTING, HARMLESS
@@ -308,7 +308,9 @@ class Statement:
     def _item(self, node: exp.Expression, names: Names) -> None:
         """Read one item of a FROM clause and what hangs on it."""
         alias = node.args.get("alias")
-        columns = [name_of(column.this if isinstance(column, exp.ColumnDef) else column) for column in alias.columns] if alias else []
+        columns = (
+            [name_of(column.this if isinstance(column, exp.ColumnDef) else column) for column in alias.columns] if alias else []
+        )
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             name = ".".join(name_of(part) for part in node.parts)
             read = names.subquery(name) if "." not in name else None

@@ -31,7 +31,13 @@ _SPACE: Final = re.compile(r"\s+")
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"|`((?:[^`]|``)*)`')
 _INET_TEST: Final = re.compile(r"([\w\"]+)\s*(?:<<=|>>=|<<|>>|&&)|(?:<<=|>>=|<<|>>|&&)\s*([\w\"]+)")
 _WORDS: Final = re.compile(r'"((?:[^"]|"")*)"|([A-Za-z_\x80-\U0010ffff][\w$]*)')
-_ACTIONS: Final = ((exp.Delete, "delete"), (exp.TruncateTable, "delete"), (exp.Insert, "write"), (exp.Update, "write"), (exp.Merge, "write"))
+_ACTIONS: Final = (
+    (exp.Delete, "delete"),
+    (exp.TruncateTable, "delete"),
+    (exp.Insert, "write"),
+    (exp.Update, "write"),
+    (exp.Merge, "write"),
+)
 
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())
 logging.getLogger("sqlglot").propagate = False  # its warnings quote the statement
@@ -140,7 +146,9 @@ def _planned(peeled: Peeled, template: str, dialect: str, names: c.Names, catalo
         return Plan(template, "query", field_basis="unknown", scope="unknown", coverage=("dynamic_sql",), runs=peeled.runs)
     if peeled.verdict == "routine":
         routine = peeled.routine or ""
-        return Plan(template, "query", (Resource(routine, "routine"),), (), "unknown", "unknown", ("opaque_routine",), routines=(routine,))
+        return Plan(
+            template, "query", (Resource(routine, "routine"),), (), "unknown", "unknown", ("opaque_routine",), routines=(routine,)
+        )
     statement = Statement(names, catalog, _Views(dialect))
     action = peeled.action or "other"
     outputs = Outputs()
