@@ -22,7 +22,10 @@ OPAQUE: Final = 4
 
 
 class Ref(NamedTuple):
-    """What a column name stands for: columns of sources (several through a union), or constant slots; computed: through a function."""
+    """What a column name stands for: columns of sources (several through a union), or constant slots.
+
+    `computed`: through a function.
+    """
 
     bases: tuple[tuple[int, str], ...] = ()
     constants: tuple[Slot, ...] = ()
@@ -171,7 +174,8 @@ class Graph:
     def solve(self) -> None:
         """Carry limits along edges until nothing changes."""
         for _ in range(len(self.sources) + 1):
-            if not any([self._carry(edge) for edge in self._edges]):
+            moved = [self._carry(edge) for edge in self._edges]
+            if not any(moved):
                 return
 
     def _carry(self, edge: Edge) -> bool:

@@ -1,11 +1,11 @@
-"""Takes literals and comments out of SQL text. What is left, the key, is the same for every statement of one template.
+r"""Takes literals and comments out of SQL text. What is left, the key, is the same for every statement of one template.
 
 Rules: a literal never changes what the key says and nothing outside a literal is ever taken for one, for the key decides which
 plan is used: a text that hides an `OR` inside what we think is a string, or the other way round, would hide a look. Where that
 cannot be decided (cut text, a backslash before a quote, a NUL) the outcome says so and the statement counts as unreadable.
 
-In a key `\\0s` stands for a string, `\\0n` for a number, `\\0m` for a list of literals in `IN (…)` or `ARRAY[…]`. NUL cannot occur in a
-PostgreSQL text, so no statement can forge one. Parameters (`$1`, `?`) and quoted identifiers belong to the key.
+In a key `\0s` stands for a string, `\0n` for a number, `\0m` for a list of literals in `IN (…)` or `ARRAY[…]`. NUL cannot occur in
+a PostgreSQL text, so no statement can forge one. Parameters (`$1`, `?`) and quoted identifiers belong to the key.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ def widest(scopes: Sequence[str]) -> str:
 
 
 class Slot(NamedTuple):
-    """Where a value stands. `source`: l (literal `index`), p (parameter `index`, from 0), c (a constant of a view: `constant`)."""
+    """Where a value stands. `source`: l (literal number `place`), p (parameter, from 0), c (a constant of a view: `constant`)."""
 
     source: str
-    index: int = 0
+    place: int = 0
     constant: str = ""
     negative: bool = False
     integer: bool = False  # the statement casts it to an integer
@@ -54,8 +54,8 @@ class SelectorUse(NamedTuple):
 class Plan:
     """Everything about a template that does not depend on values.
 
-    `runs`: False for a statement that is prepared or explained but not run. `limited`: all persons are named by keys and look-ups, so
-    their number bounds the persons seen. `names`: bare names of all tables in the text, known or not. `outputs`: for a copy
+    `runs`: False for a statement that is prepared or explained but not run. `limited`: all persons are named by keys and look-ups,
+    so their number bounds the persons seen. `names`: bare names of all tables in the text, known or not. `outputs`: for a copy
     (`derived`), what its columns hold: (resource, column, as it stands) triples, or None where that is not known.
     `entries`: what the data map says of the resources, by name.
     """
@@ -155,17 +155,17 @@ class _Filler:
         return list(found)
 
     def _hidden(self, slot: Slot) -> bool:
-        return self._params is None or slot.index >= len(self._params)
+        return self._params is None or slot.place >= len(self._params)
 
     def _values(self, slot: Slot) -> list[str]:
         if slot.source == "c":
             raw: list[str | None] = [slot.constant]
         elif slot.source == "p":
-            if self._params is None or slot.index >= len(self._params):
+            if self._params is None or slot.place >= len(self._params):
                 self.hidden = True
                 self.open_ended |= slot.array
                 return []
-            text = self._params[slot.index]
+            text = self._params[slot.place]
             raw = _items(text) if slot.array and text else [text] if text else []
         else:
             raw = self._tokens(slot)
@@ -177,7 +177,7 @@ class _Filler:
         return readable
 
     def _tokens(self, slot: Slot) -> list[str | None]:
-        literal = self._literals[slot.index]
+        literal = self._literals[slot.place]
         tokens = [literal] if isinstance(literal, str) else literal
         raw: list[str | None] = []
         for token in tokens:

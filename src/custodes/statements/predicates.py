@@ -124,7 +124,7 @@ class Predicates:
         self._graph = reader.graph
 
     def require(self, condition: exp.Expression | None, names: Names, allowed: frozenset[int] | None = None) -> None:
-        """Apply a condition that every row must meet. `allowed`: sources it restricts (an outer join's inner side), None for all."""
+        """Apply a condition that every row must meet. `allowed`: sources it restricts, None for all."""
         for part in conjuncts(condition):
             if not self._equality(part, names, allowed) and not self._membership(part, names, allowed):
                 self._meeting(part, names)
@@ -209,7 +209,7 @@ class Predicates:
         if isinstance(node, exp.Not | exp.NEQ | exp.Xor):
             self._reader.look(node, names, "not")
             return {}
-        self._reader.look(node, names, "filter" if not doubt else doubt)
+        self._reader.look(node, names, doubt or "filter")
         return self._compared(node, names)
 
     def _compared(self, node: exp.Expression, names: Names) -> Limits:
@@ -374,10 +374,8 @@ class Predicates:
             return Operand("query", exact=False)
         if isinstance(node, exp.Any):
             return _listing(node.this, integer=integer)
-        if isinstance(node, exp.Neg):
-            slot = slot_of(node.this, integer=integer, negative=True)
-        else:
-            slot = slot_of(node, integer=integer)
+        negative = isinstance(node, exp.Neg)
+        slot = slot_of(node.this if negative else node, integer=integer, negative=negative)
         if slot is not None:
             return Operand("value", slots=(slot,), exact=wrap in {"", "case"})
         return self._function(node, names, wrap)
@@ -451,7 +449,7 @@ def _columns(node: exp.Expression) -> Iterator[exp.Column]:
         if isinstance(part, exp.Column):
             yield part
         elif not isinstance(part, exp.Subquery | exp.Select | exp.SetOperation):
-            waiting += [child for child in part.iter_expressions()]
+            waiting += list(part.iter_expressions())
 
 
 def function_name(node: exp.Expression) -> str:

@@ -131,7 +131,7 @@ class _Views:
         from custodes.statements.predicates import slot_of
 
         slot = slot_of(node)
-        token = literals[slot.index] if slot is not None and slot.index < len(literals) else None
+        token = literals[slot.place] if slot is not None and slot.place < len(literals) else None
         if isinstance(token, str):
             number = token[0].isdigit() or token[0] == "."
             value = values.of_number(token) if number else values.of_string(token, self._dialect)

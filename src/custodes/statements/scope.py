@@ -86,20 +86,22 @@ class Names:
             if qualifier is not None:
                 table = scope.tables.get(name_of(qualifier))
                 if table is not None:
-                    return scope._in(table, name)
+                    return scope.within(table, name)
             else:
-                found = scope._unqualified(name)
+                found = scope.unqualified(name)
                 if found is not None:
                     return found
             scope = scope.outer
         return NOTHING
 
-    def _in(self, table: Table, name: str) -> Ref:
+    def within(self, table: Table, name: str) -> Ref:
+        """Return a column of one table."""
         if table.source is not None:
             return Ref(((table.source, name),))
         return (table.outputs.find(name) if table.outputs else None) or NOTHING
 
-    def _unqualified(self, name: str) -> Ref | None:
+    def unqualified(self, name: str) -> Ref | None:
+        """Return a column of this query that is named without its table."""
         candidates: list[Ref] = []
         for table in self.tables.values():
             if table.source is not None:
@@ -113,7 +115,7 @@ class Names:
         if name in self.tables:
             return self.whole(name)
         if len(self.tables) == 1 and self.outer is None:
-            return self._in(next(iter(self.tables.values())), name)
+            return self.within(next(iter(self.tables.values())), name)
         return None
 
     def whole(self, alias: str) -> Ref:

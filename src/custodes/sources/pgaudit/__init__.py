@@ -4,8 +4,8 @@ Rules: an operation is (session, statement, substatement); operations of one sta
 fold into it; key checks of foreign keys are counted, not read; a record that a statement wrote itself is forged; a statement that
 died left only its ERROR record and is an access all the same; a number that is missing in a session proves missing lines.
 
-The story: `record` reads a record, `parser` keeps sessions and statements, `access` makes the drafts, `lineage` learns copies, views
-and routines from the log itself, `purpose` reads tags.
+The story: `record` reads a record, `parser` keeps sessions and statements, `access` makes the drafts, `lineage` learns copies,
+views and routines from the log itself, `purpose` reads tags.
 """
 
 from __future__ import annotations

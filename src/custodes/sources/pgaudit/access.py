@@ -16,21 +16,8 @@ from custodes.statements.catalog import is_personal, plain
 from custodes.statements.plan import widest
 from custodes.statements.values import of_parameters
 
-_KINDS: Final = {
-    "VIEW": "view",
-    "MATERIALIZED VIEW": "view",
-    "TABLE": "table",
-    "FOREIGN TABLE": "table",
-    "PARTITIONED TABLE": "table",
-}
-_WRITES: Final = {
-    "DELETE": "delete",
-    "TRUNCATE": "delete",
-    "TRUNCATE TABLE": "delete",
-    "INSERT": "write",
-    "UPDATE": "write",
-    "MERGE": "write",
-}
+_VIEWS: Final = frozenset({"VIEW", "MATERIALIZED VIEW"})
+_DELETES: Final = frozenset({"DELETE", "TRUNCATE", "TRUNCATE TABLE"})
 _SHAPES: Final = 20_000
 _TAGS: Final = 10_000
 _PARSED_ONLY: Final = frozenset({"42"})
@@ -107,7 +94,7 @@ class Accesses:
             return None, "prepare", None
         if all("explain" in op.text[:200].lower() and not reading.plan.runs for reading, op in zip(readings, about, strict=True)):
             return None, "explain", None
-        shapes = [self._shape(reading.plan, op.names, line, context.catalog) for reading, op in zip(readings, about, strict=True)]
+        shapes = [self._shape(reading.plan, op.names, line) for reading, op in zip(readings, about, strict=True)]
         draft = self._draft(events, readings[0], shapes[0])
         for reading, shape in zip(readings[1:], shapes[1:], strict=True):
             _join(draft, reading, shape)
@@ -124,7 +111,7 @@ class Accesses:
         undefined = line.state_code[:2] in _PARSED_ONLY and line.state_code != "42501" and not line.context
         if plan.action == "other" and plan.scope == "none" and not plan.resources and line.state_code != "42501":
             return None
-        shape = self._shape(plan, (), line, context.catalog)
+        shape = self._shape(plan, (), line)
         draft = self._draft([Event(raw, line, _NO_AUDIT)], reading, shape)
         draft.query = line.statement
         if undefined:
@@ -259,22 +246,26 @@ class Accesses:
         if conflict:
             _flag(draft, "purpose_conflict")
 
-    def _shape(self, plan: Plan, names: tuple[tuple[str, str], ...], line: Line, catalog: Catalog) -> Shape:
+    def _shape(self, plan: Plan, names: tuple[tuple[str, str], ...], line: Line) -> Shape:
         key = (id(plan), names, line.dbname)
         shape = self._shapes.get(key)
         if shape is None or shape.plan is not plan:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()
-            shape = self._shapes[key] = self._shaped(plan, names, self.system(line.dbname), catalog)
+            shape = self._shapes[key] = self._shaped(plan, names, self.system(line.dbname))
         return shape
 
-    def _shaped(self, plan: Plan, names: tuple[tuple[str, str], ...], system: str, catalog: Catalog) -> Shape:
+    def _shaped(self, plan: Plan, names: tuple[tuple[str, str], ...], system: str) -> Shape:
         via = {last_part(resource.name): resource.via for resource in plan.resources}
         known = self._statements.names(system)
         if names:
             through_view = any(kind == "VIEW" for kind, _ in names)
             resources = [
-                Resource(plain(name), _KINDS.get(kind, "table"), via.get(last_part(name)) or ("view" if through_view else "direct"))
+                Resource(
+                    plain(name),
+                    "view" if kind in _VIEWS else "table",
+                    via.get(last_part(name)) or ("view" if through_view else "direct"),
+                )
                 for kind, name in names
             ]
         else:
@@ -299,7 +290,6 @@ class Accesses:
             entry = known.entry(resource.name)
             if entry is None or is_personal(entry):
                 beyond.append(resource)
-        del catalog
         scope = widest((plan.scope, "unknown")) if beyond else plan.scope
         return Shape(plan, resources, list(dict.fromkeys(fields)), scope, not beyond)
 
@@ -363,8 +353,8 @@ def _join(draft: Draft, reading: Reading, shape: Shape) -> None:
         draft.subject_basis = reading.basis
     for flag in reading.coverage:
         _flag(draft, flag)
-    if reading.plan.field_basis != draft.field_basis and draft.field_basis != "star_expanded":
-        draft.field_basis = "unknown" if "unknown" in (reading.plan.field_basis, draft.field_basis) else reading.plan.field_basis
+    bases = {reading.plan.field_basis, draft.field_basis}
+    draft.field_basis = next(basis for basis in ("unknown", "star_expanded", "parsed") if basis in bases)
 
 
 def _describe(
@@ -375,7 +365,7 @@ def _describe(
     draft.operation = main.audit.command
     draft.query = main.text
     if main.audit.kind == "WRITE":
-        draft.action = _WRITES.get(main.audit.command, "write")
+        draft.action = "delete" if main.audit.command in _DELETES else "write"
     elif "COPY" in commands or any(reading.plan.action == "export" for reading in readings):
         draft.action = "export"
         draft.operation = "COPY"

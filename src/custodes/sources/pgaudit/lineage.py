@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ _SETTING: Final = re.compile(
     r"(?<![\w.])(pgaudit\s*\.\s*\w+|log_\w+|logging_collector|shared_preload_libraries|session_preload_libraries|standard_conforming_strings)\b",
     re.IGNORECASE,
 )
+_What = TypeVar("_What")
 _TEXT_LIMIT: Final = 64 * 1024
 
 
@@ -52,7 +53,7 @@ def copy_from(plan: Plan) -> Copy:
     return Copy({}, (), {}, known=False) if entry is None else Copy(dict(entry.fields), entry.subject_key, dict(entry.selectors))
 
 
-def remember(known: dict[str, object], name: str, what: object) -> None:
+def remember(known: dict[str, _What], name: str, what: _What) -> None:
     """Keep `what` under `name`, the latest last, forgetting the oldest beyond the limit."""
     known.pop(name, None)
     known[name] = what

@@ -24,8 +24,9 @@ _TOLD: Final = 100
 _WRITE_TAGS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY"})
 _ID: Final = r'"(?:[^"]|"")+"'
 _SIDE: Final = rf"(?:{_ID}|\$\d+)(?:::\S+)?"
+_TEST: Final = rf"{_SIDE} OPERATOR\([^()\s]+\) {_SIDE}"
 _KEY_CHECK: Final = re.compile(
-    rf"SELECT 1 FROM (?:ONLY )?{_ID}\.{_ID} x WHERE {_SIDE} OPERATOR\([^()\s]+\) {_SIDE}(?: AND {_SIDE} OPERATOR\([^()\s]+\) {_SIDE})*"
+    rf"SELECT 1 FROM (?:ONLY )?{_ID}\.{_ID} x WHERE {_TEST}(?: AND {_TEST})*"
     r" FOR KEY SHARE OF x\Z"
 )
 _COPIES: Final = frozenset({"CREATE TABLE AS", "SELECT INTO", "CREATE MATERIALIZED VIEW"})
@@ -403,3 +404,11 @@ class PgauditParser:
 def _copy_id(name: str, session: str) -> str:
     """Return the id of a copy: a temporary one is a session's own."""
     return f"{name}@{session}" if name.startswith("pg_temp.") else name
+
+
+def _kept(session: Session) -> _Kept:
+    raws = [event.raw for event in session.pending]
+    return _Kept(
+        session.last, session.client, session.closed, session.told, session.file, session.given, session.gap, session.ahead, raws,
+        session.own,
+    )  # fmt: skip

@@ -95,7 +95,7 @@ def decode(raw: Raw) -> Line:
 
 
 def _damaged(data: bytes) -> Line:
-    """Read a record whose only fault is its encoding: foreign bytes are shown as `\\xff`."""
+    """Read a record whose only fault is its encoding: foreign bytes are shown by their number."""
     text = data.decode("utf-8", "surrogateescape")
     if not _FOREIGN.search(text):
         raise Unreadable("not JSON")
@@ -201,9 +201,9 @@ def audit_of(message: str) -> Audit | None:
 
 
 _ZONES: Final = {
-    "UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 60, "CET": 60, "CEST": 120, "EET": 120, "EEST": 180, "MSK": 180, "JST": 540, "KST": 540,
-    "EST": -300, "EDT": -240, "PST": -480, "PDT": -420, "MDT": -360, "SGT": 480, "HKT": 480, "NZST": 720, "NZDT": 780, "AEST": 600,
-    "AEDT": 660,
+    "UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 60, "CET": 60, "CEST": 120, "EET": 120, "EEST": 180, "MSK": 180, "JST": 540,
+    "KST": 540, "EST": -300, "EDT": -240, "PST": -480, "PDT": -420, "MDT": -360, "SGT": 480, "HKT": 480, "NZST": 720, "NZDT": 780,
+    "AEST": 600, "AEDT": 660,
 }  # fmt: skip
 """Abbreviations that mean one thing only. PostgreSQL writes `log_timezone` so; others (IST, CST, BST, MST) name several zones."""
 _OFFSET: Final = re.compile(r"([+-])(\d\d):?(\d\d)?\Z")
