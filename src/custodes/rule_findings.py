@@ -7,7 +7,7 @@ all findings, and only for the accesses that are in one.
 
 from __future__ import annotations
 
-from base64 import b32encode
+import gc
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +43,12 @@ class Draft:
     def values(self, name: str) -> list[object]:
         """Return the distinct values of a column, in the order of the rows, without nulls."""
         at = self.where.get(name)
-        return [] if at is None else [value for value in dict.fromkeys(row[at] for row in self.rows) if value is not None]
+        if at is None:
+            return []
+        if len(self.rows) == 1:
+            only = self.rows[0][at]
+            return [] if only is None else [only]
+        return [value for value in dict.fromkeys([row[at] for row in self.rows]) if value is not None]
 
 
 @dataclass(slots=True)
@@ -105,14 +110,52 @@ def findings(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
     """Return the findings of all groups, sorted by rule, first access and id."""
     if not drafts:
         return []
+    collecting = gc.isenabled()
+    gc.disable()  # a hundred thousand findings are no garbage; looking for some doubles the time
+    try:
+        return _told(engine, drafts)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _told(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
     _write_looks(engine, drafts)
     told = [Told() for _ in drafts]
     _read_accesses(engine, told)
     _read_verdicts(engine, drafts, told)
     sets = _fieldsets(engine)
     engine.run(f"DROP TABLE {_LOOKS}")
-    made = [_finding(draft, facts, sets) for draft, facts in zip(drafts, told, strict=True)]
+    phrases = _Phrases(sets)
+    made = [_finding(draft, facts, phrases) for draft, facts in zip(drafts, told, strict=True)]
     return sorted(made, key=lambda finding: (finding.rule, finding.first, finding.finding))
+
+
+class _Phrases:
+    """Words that many findings share, each made once: what was read, what was missing, and how a rule's sentence is cut."""
+
+    def __init__(self, sets: Mapping[str, tuple[set[str], set[str]]]) -> None:
+        self._sets = sets
+        self._data: dict[frozenset[str], str] = {}
+        self._reasons: dict[tuple[object, ...], str] = {}
+        self._parts: dict[str, list[tuple[str, str, str]]] = {}
+
+    def data(self, fieldsets: set[str]) -> str:
+        key = frozenset(fieldsets)
+        if key not in self._data:
+            self._data[key] = _data(key, self._sets)
+        return self._data[key]
+
+    def reason(self, lacks: Sequence[tuple[str, str | None, str | None]], reasons: Sequence[str]) -> str:
+        key = (tuple(lacks), tuple(reasons))
+        if key not in self._reasons:
+            self._reasons[key] = _reason(lacks, reasons)
+        return self._reasons[key]
+
+    def parts(self, sentence: str) -> list[tuple[str, str, str]]:
+        if sentence not in self._parts:
+            self._parts[sentence] = split_sentence(sentence)
+        return self._parts[sentence]
 
 
 def _write_looks(engine: Engine, drafts: Sequence[Draft]) -> None:
@@ -152,22 +195,24 @@ def _read_verdicts(engine: Engine, drafts: Sequence[Draft], told: Sequence[Told]
             known[(table, key)] = Evidence(str(table), str(key))
         return known[(table, key)]
 
-    for number, code, table, key in _joined(engine, "flags", "code"):
+    for number, code, table, key in _joined(engine, "flags", "code", "v.evidence_key"):
         told[_int(number)].flags.append((str(code), evidence(table, key)))
-    for number, template, table, key in _joined(engine, "explanations", "template"):
+    for number, template, table, key in _joined(engine, "explanations", "template", "min(v.evidence_key)"):
         told[_int(number)].reasons.append((str(template), evidence(table, key)))
     asked = [set(draft.rule.asks) for draft in drafts]
-    for number, token, table, key in _joined(engine, "lacks", "token"):
+    for number, token, table, key in _joined(engine, "lacks", "token", "v.evidence_key"):
         at = _int(number)
         if str(token).partition(":")[0] in asked[at]:
             told[at].lacks.append((str(token), _text(table), _text(key)))
 
 
-def _joined(engine: Engine, view: str, column: str) -> list[Row]:
+def _joined(engine: Engine, view: str, column: str, key: str) -> list[Row]:
+    """Return distinct (finding, `column`, table, `key`) of a view of verdicts; with `min(…)` one key for each of the others."""
+    group = [f"f.finding, v.{column}, v.evidence_table", *([] if key.startswith("min(") else [key])]
     return engine.rows(
-        f"SELECT DISTINCT f.finding, v.{column}, v.evidence_table, v.evidence_key FROM {view} v JOIN {_LOOKS} f "
+        f"SELECT f.finding, v.{column}, v.evidence_table, {key} AS found_key FROM {view} v JOIN {_LOOKS} f "
         f"ON f.access = v.access AND f.subject = coalesce(v.subject, '') "
-        f"ORDER BY f.finding, v.{column}, v.evidence_table, v.evidence_key"
+        f"GROUP BY {', '.join(group)} ORDER BY f.finding, v.{column}, v.evidence_table, found_key"
     )
 
 
@@ -183,15 +228,15 @@ def _fieldsets(engine: Engine) -> dict[str, tuple[set[str], set[str]]]:
     return found
 
 
-def _finding(draft: Draft, told: Told, sets: Mapping[str, tuple[set[str], set[str]]]) -> Finding:
+def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
     rule = draft.rule
     leaves = tuple(sorted(_int(value) for value in draft.values("access")))
     accesses = tuple(told.ids.get(leaf, f"leaf {leaf}") for leaf in leaves)
     subjects, targets = _words(draft, "subject"), _words(draft, "target")
     lacks = _most_telling(told.lacks, rule.asks)
     reasons = tuple(sorted({template for template, _ in told.reasons}, key=_code_order))
-    times = [_time(row[draft.where["time"]]).replace(tzinfo=UTC) for row in draft.rows]
-    first, last = min(times), max(times)
+    times = [_time(value) for value in draft.values("time")]
+    first, last = min(times).replace(tzinfo=UTC), max(times).replace(tzinfo=UTC)
     linked = tuple(sorted(set(subjects) - set(targets))) if "target" in draft.where else ()
     words = {
         "actors": _listed(_words(draft, "actor"), "actor"),
@@ -199,10 +244,10 @@ def _finding(draft: Draft, told: Told, sets: Mapping[str, tuple[set[str], set[st
         "linked": _people(linked),
         "looks": counted(len(leaves), "look"),
         "when": _when(first, last),
-        "data": _data(told.fieldsets, sets),
-        "reason": _reason(lacks, reasons),
+        "data": phrases.data(told.fieldsets),
+        "reason": phrases.reason(lacks, reasons),
     }
-    facts = {name: _fact(draft.values(name)) for name in draft.where if name not in ROW and name not in SPECIAL}
+    facts = {name: _value(draft.values(name), "") for name in draft.where if name not in ROW and name not in SPECIAL}
     return Finding(
         finding=_name(rule, accesses),
         rule=rule.code,
@@ -216,7 +261,7 @@ def _finding(draft: Draft, told: Told, sets: Mapping[str, tuple[set[str], set[st
         leaves=leaves,
         first=first,
         last=last,
-        sentence=_sentence(rule, draft, words),
+        sentence=_sentence(phrases.parts(rule.sentence), draft, words),
         codes=_codes(draft, told),
         explained_by=reasons,
         missing=tuple(dict.fromkeys(token for token, _, _ in lacks)),
@@ -232,7 +277,7 @@ def _finding(draft: Draft, told: Told, sets: Mapping[str, tuple[set[str], set[st
 def _name(rule: Rule, accesses: Sequence[str]) -> str:
     """Return the finding's id: a hash of rule, version and accesses, so that a second run makes no new finding."""
     text = "\n".join((rule.code, str(rule.version), *sorted(accesses)))
-    return "f-" + b32encode(blake2b(text.encode(), digest_size=10, person=b"custodes finding").digest()).decode().lower()
+    return "f-" + blake2b(text.encode(), digest_size=10, person=b"custodes finding").hexdigest()
 
 
 def _codes(draft: Draft, told: Told) -> tuple[str, ...]:
@@ -274,9 +319,9 @@ def _evidence(draft: Draft, told: Told, lacks: Sequence[tuple[str, str | None, s
     return tuple(found)
 
 
-def _sentence(rule: Rule, draft: Draft, words: Mapping[str, str]) -> str:
+def _sentence(template: Sequence[tuple[str, str, str]], draft: Draft, words: Mapping[str, str]) -> str:
     parts = []
-    for before, name, noun in split_sentence(rule.sentence):
+    for before, name, noun in template:
         parts.append(before)
         if name in BUILT_IN:
             parts.append(words[name])
@@ -294,10 +339,6 @@ def _value(values: Sequence[object], noun: str) -> str:
     if times:
         return f"{min(times):%Y-%m-%d %H:%M} UTC"
     return _listed(sorted(str(value) for value in values), noun or "value") if values else "unknown"
-
-
-def _fact(values: Sequence[object]) -> str:
-    return _value(values, "")
 
 
 def counted(number: int, noun: str) -> str:
