@@ -39,7 +39,6 @@ class Tally(msgspec.Struct):
     lines: int = 0
     accesses: int = 0
     resolved: int = 0
-    touches: int = 0
     noise: dict[str, int] = {}
     rejected: dict[str, int] = {}
 

@@ -359,7 +359,6 @@ def _tally(batch: Gathered, placed: Sequence[Placed]) -> Tally:
         lines=len(batch.raws),
         accesses=len(placed) - len(batch.superseded),
         resolved=resolved - batch.superseded_resolved,
-        touches=sum(len(item.touch_leaves) for item in placed),
         noise=batch.counted,
         rejected=reasons,
     )
@@ -369,7 +368,6 @@ def _add(total: Tally, more: Tally) -> None:
     total.lines += more.lines
     total.accesses += more.accesses
     total.resolved += more.resolved
-    total.touches += more.touches
     for counts, added in ((total.noise, more.noise), (total.rejected, more.rejected)):
         for word, count in added.items():
             counts[word] = counts.get(word, 0) + count
