@@ -29,7 +29,7 @@ demo: $(BASE)   ## a simulated company, the whole street, a report (first use: s
 	$(BIN)/custodes demo --home "$(HOME_DIR)"
 
 test: $(DEV)    ## the tests of the gate
-	$(BIN)/pytest -q -n auto -m "not slow"
+	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow"
 
 dev: $(DEV)     ## environment with all development tools
 
@@ -51,7 +51,7 @@ bench: $(DEV)   ## short benchmarks: ratios against a named baseline in the same
 	$(BIN)/python bench/run.py
 
 gates: $(DEV)   ## many seeds, kills and sizes (long)
-	$(BIN)/pytest -q -n auto -m slow --timeout 3600
+	$(BIN)/pytest -q -n auto --dist loadgroup -m slow --timeout 3600
 
 check: lint test ## everything the gate runs
 

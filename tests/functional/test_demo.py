@@ -1,0 +1,125 @@
+"""The whole street on a simulated company: the founding case comes first, its innocent twins stay quiet, the record holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("demo")
+COMMAND = [sys.executable, "-m", "custodes"]
+
+
+@dataclass(frozen=True)
+class Street:
+    """A home that was demoed, what it printed, and the truth of its world."""
+
+    home: Path
+    said: str
+    watched: dict[str, object]
+    truth: dict[str, object]
+
+
+def _run(*arguments: str, code: int = 0) -> str:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def walk(folder: Path, seed: int) -> Street:
+    """Run the demo, and build the same world again for its truth (same arguments, same bytes)."""
+    home, exports = folder / "home", folder / "exports"
+    said = _run("demo", "--home", str(home), "--seed", str(seed))
+    watched = json.loads(_run("watch", "--home", str(home), "--format", "json", "--reveal-ids", code=1))
+    _run("world", "build", "--scenario", "F01", "--seed", str(seed), "--size", "demo", "--out", str(exports))
+    return Street(home, said, watched, json.loads((exports / "truth.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
+    return walk(tmp_path_factory.mktemp("demo"), 1)
+
+
+def assert_founding_case_first(street: Street) -> None:
+    """All four actors, every first target, at least 80 % of the linked persons, told apart as linked."""
+    first = street.watched["campaigns"][0]  # type: ignore[index]  # plain JSON
+    episode = next(c for c in street.truth["campaigns"] if c["scenario"] == "F01")  # type: ignore[attr-defined]
+    assert first["level"] == "high"
+    assert set(first["actors"]) == set(episode["actors"])
+    assert set(episode["subjects"]) <= set(first["subjects"])
+    assert len(set(first["linked_subjects"]) & set(episode["linked"])) >= 0.8 * len(episode["linked"])
+    pairs = len(set(first["accesses"]) & set(episode["accesses"]))
+    assert pairs >= 0.9 * len(episode["accesses"])
+    assert pairs >= 0.9 * len(first["accesses"])
+    assert {"V2", "V5", "V6", "V7", "V8", "V10", "V17"} <= set(first["codes"])
+    assert {"E2:case_scope.subject", "E3:grants.grant"} <= set(first["missing"])
+    cited = {(row["table"], row["key"]) for row in episode["evidence"]}
+    assert cited <= {(row["table"], row["key"]) for row in first["evidence"]}
+
+
+def assert_twins_quiet(street: Street) -> None:
+    for twin in (c for c in street.truth["campaigns"] if c["kind"] == "benign"):  # type: ignore[attr-defined]
+        held = [
+            c
+            for c in street.watched["campaigns"]
+            if set(c["accesses"]) & set(twin["accesses"])  # type: ignore[attr-defined]
+        ]
+        assert not [c["rank"] for c in held if c["level"] in {"medium", "high"}], twin["scenario"]
+
+
+def test_the_first_campaign_is_the_founding_case(street: Street) -> None:
+    assert_founding_case_first(street)
+
+
+def test_no_benign_look_alike_is_loud(street: Street) -> None:
+    assert_twins_quiet(street)
+
+
+def test_four_to_eight_per_cent_stay_unexplained_as_in_real_companies(street: Street) -> None:
+    coverage = street.watched["coverage"]
+    assert 0.04 <= coverage["residue"] / coverage["looks"] <= 0.08  # type: ignore[index]
+
+
+def test_the_demo_ends_with_what_to_look_at_next(street: Street) -> None:
+    lines = street.said.strip().splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["look", "ask", "check"]
+    assert "SIMULATED" in lines[0]
+
+
+def test_every_printed_command_works(street: Street) -> None:
+    printed = re.findall(r"custodes (explain \S+|ledger fsck) --home", street.said)
+    assert len(printed) == 2
+    explained = _run(*printed[0].split(), "--home", str(street.home))
+    assert "E2" in explained
+    _run("ledger", "fsck", "--home", str(street.home))
+
+
+def test_pseudonyms_throughout_unless_revealed(street: Street) -> None:
+    episode = next(c for c in street.truth["campaigns"] if c["scenario"] == "F01")  # type: ignore[attr-defined]
+    names = [*episode["actors"], *episode["subjects"], *episode["linked"]]
+    report = next(street.home.glob("*.html")).read_text()
+    hidden = _run("watch", "--home", str(street.home), "--format", "json", code=1)
+    sarif = _run("watch", "--home", str(street.home), "--format", "sarif", "--exit-zero")
+    for name in names:
+        assert name not in street.said
+        assert name not in report
+        assert name not in hidden
+        assert name not in sarif
+
+
+def test_a_second_run_finds_the_same(street: Street) -> None:
+    again = json.loads(_run("watch", "--home", str(street.home), "--format", "json", "--reveal-ids", code=1))
+    assert again["campaigns"] == street.watched["campaigns"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_other_companies_give_the_same(tmp_path: Path, seed: int) -> None:
+    street = walk(tmp_path, seed)
+    assert_founding_case_first(street)
+    assert_twins_quiet(street)
