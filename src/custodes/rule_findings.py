@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -74,7 +74,7 @@ def collect(engine: Engine, rule: Rule) -> list[Draft]:
     before: tuple[object, ...] | None = None
     until = datetime.min  # noqa: DTZ901  # engine times are UTC without a zone
     for row in rows:
-        _check_row(row, where)
+        _check_row(row, where, rule.codes)
         now, own = _time(row[at]), tuple(row[position] for position in key)
         if own != before or now > until:
             groups.append([])
@@ -83,13 +83,15 @@ def collect(engine: Engine, rule: Rule) -> list[Draft]:
     return _same_accesses(rule, where, groups)
 
 
-def _check_row(row: Row, where: Mapping[str, int]) -> None:
+def _check_row(row: Row, where: Mapping[str, int], codes: Collection[str]) -> None:
     """Refuse a row that no finding could be made of, while it is still known which rule returned it."""
     _int(row[where["access"]])
     if row[where["actor"]] is None:
         raise TypeError("a rule's actor must be named")
     if "level" in where and row[where["level"]] not in LEVELS:
         raise ValueError("a rule's level must be one of the four")
+    if "codes" in where and not set(str(row[where["codes"]] or "").split()).issubset(codes):
+        raise ValueError("a row names a code that its rule does not declare")
 
 
 def _same_accesses(rule: Rule, where: Mapping[str, int], groups: Iterable[list[Row]]) -> list[Draft]:
@@ -238,10 +240,11 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
     times = [_time(value) for value in draft.values("time")]
     first, last = min(times).replace(tzinfo=UTC), max(times).replace(tzinfo=UTC)
     linked = tuple(sorted(set(subjects) - set(targets))) if "target" in draft.where else ()
+    people = targets if "target" in draft.where else subjects
     words = {
         "actors": _listed(_words(draft, "actor"), "actor"),
-        "subjects": _people(targets if linked or targets else subjects),
-        "linked": _people(linked),
+        "subjects": _people(people),
+        "linked": _people(linked) if linked else "",
         "looks": counted(len(leaves), "look"),
         "when": _when(first, last),
         "data": phrases.data(told.fieldsets),
@@ -256,7 +259,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         level=max(_words(draft, "level") or (rule.level,), key=LEVELS.index),
         confidence=rule.confidence,
         actors=_words(draft, "actor"),
-        subjects=targets if "target" in draft.where else subjects,
+        subjects=people,
         accesses=accesses,
         leaves=leaves,
         first=first,

@@ -1,0 +1,118 @@
+"""`custodes rules`: list the shelf, show one rule, run the tests inside the rules, write or check their reference page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from custodes.errors import BadRule, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from custodes.rule import Rule
+
+_PAGE = Path("docs/reference/rules.md")
+
+
+@click.group()
+def command() -> None:
+    """The rule shelf.
+
+    \b
+    custodes rules list              code, level, what each rule finds
+    custodes rules show D09          one rule with its words, needs and tests
+    custodes rules test              run the tests inside the rules (1 if one fails)
+    custodes rules docs --check      does docs/reference/rules.md tell of the rules as they are?
+    """  # noqa: D301  # click reads \b as "do not rewrap"
+
+
+_EXTRA = click.option(
+    "--rules",
+    "extra",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Also the rules of this folder (files named CODE_name.yml).",
+)
+
+
+@command.command("list")
+@_EXTRA
+def show_list(extra: Path | None) -> int:
+    """List the rules, sorted by code."""
+    from custodes.rule import load_shelf
+
+    shelf = load_shelf(extra)
+    width = max(len(rule.title) for rule in shelf)
+    for rule in shelf:
+        click.echo(f"{rule.code}  {rule.title:<{width}}  {rule.level:<6}  {rule.on:<7}  {rule.state:<8}  {' '.join(rule.codes)}")
+    return 0
+
+
+@command.command()
+@click.argument("code")
+@click.option("--sql", is_flag=True, help="Print the checked statement with its parameters instead.")
+@_EXTRA
+def show(code: str, extra: Path | None, *, sql: bool) -> int:
+    """Show one rule: what it finds, why, innocent reasons, questions, what a forger needs, gaps, tests."""
+    from custodes.rule_page import section
+
+    (rule,) = _chosen(code, extra)
+    click.echo(rule.sql if sql else section(rule).rstrip())
+    return 0
+
+
+@command.command()
+@click.argument("code", required=False)
+@_EXTRA
+def test(code: str | None, extra: Path | None) -> int:
+    """Run the tests inside the rules on the embedded engine; ends with 1 if one fails."""
+    import tempfile
+
+    from custodes.engines.duckdb_engine import open_engine
+    from custodes.rule_trial import try_rule
+
+    failures = count = 0
+    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as engine:
+        for rule in _chosen(code, extra):
+            failed = try_rule(engine, rule)
+            count += len(rule.tests)
+            failures += len(failed)
+            click.echo(f"{rule.code}  {'FAILED' if failed else 'ok':<6}  {len(rule.tests)} tests  {rule.title}")
+            for failure in failed:
+                click.echo(f"      {failure.test}: {failure.words}")
+    click.echo(f"{count} tests, {failures} failed", err=True)
+    return 1 if failures else 0
+
+
+@command.command()
+@click.option("--check", is_flag=True, help="Write nothing; end with 1 if the page differs from the rules.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=_PAGE, show_default=True)
+def docs(output: Path, *, check: bool) -> int:
+    """Write the reference page of rules and templates, made from their files."""
+    from custodes.explain import load_templates
+    from custodes.rule import load_shelf
+    from custodes.rule_page import page
+
+    text = page(load_shelf(), load_templates())
+    if check:
+        same = output.is_file() and output.read_text("utf-8") == text
+        click.echo(f"{output} {'tells of the rules as they are' if same else 'differs: run `custodes rules docs`'}", err=True)
+        return 0 if same else 1
+    if not output.parent.is_dir():
+        raise InputError(f"{output.parent} is no folder", hint="run this in the checkout, or name a file with --output")
+    output.write_text(text, "utf-8")
+    return 0
+
+
+def _chosen(code: str | None, extra: Path | None) -> Sequence[Rule]:
+    from custodes.rule import load_shelf
+
+    shelf = load_shelf(extra)
+    if code is None:
+        return shelf
+    chosen = [rule for rule in shelf if rule.code == code.upper()]
+    if not chosen:
+        raise BadRule(f"there is no rule {code!r}", hint="`custodes rules list` prints the shelf")
+    return chosen
