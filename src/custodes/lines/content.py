@@ -44,12 +44,17 @@ def open_content(path: str) -> Content:
 
 
 def read_head(path: str) -> bytes:
-    """Return the first 64 KiB of content, unzipped and without byte-order mark. Raises `UnreadableFile`."""
+    """Return the first 64 KiB of content, unzipped and without byte-order mark; nothing for an empty file.
+
+    Raises `UnreadableFile`, also for a damaged gzip file of which nothing can be unpacked.
+    """
     opened = open_content(path)
     try:
         head = b""
         while len(head) < HEAD and (block := opened.read()):
             head += block
+        if opened.torn and not head:
+            raise UnreadableFile(f"{path}: {opened.torn}", hint="fetch the file again")
     finally:
         opened.close()
     return head.removeprefix(BOM)[:HEAD]

@@ -216,7 +216,7 @@ def _json_row(data: bytes) -> tuple[_Row, dict[str, str]]:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return _careful(_json_object(data))
     keys = data.translate(None, b" \t\r").count(b'":')
-    if keys + astuple(row).count(None) != _WIDTH or not (row.actor and row.system):
+    if keys + astuple(row).count(None) != _WIDTH or not (row.time and row.actor and row.system):
         return _careful(_json_object(data))
     return row, {}
 
