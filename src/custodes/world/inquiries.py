@@ -20,7 +20,7 @@ TEAMS: Final = (
     ("security", "security/response", "security_response"),
 )
 """Kind of case, unit that works on it, stated purpose."""
-SLIPS: Final = {"late_record": 0.03, "early_look": 0.06, "no_row": 0.05, "free_text": 0.02}
+SLIPS: Final = {"late_record": 0.03, "early_look": 0.04, "no_row": 0.05, "free_text": 0.02}
 _SCOPE: Final = Curve((0, 1), (0.4, 1.5), (0.75, 4), (0.9, 8), (0.99, 25), (1, 40))
 _DAYS: Final = Curve((0, 0.1), (0.5, 1.5), (0.75, 7), (0.9, 18), (0.99, 60), (1, 80))
 
@@ -126,7 +126,7 @@ class Inquiries:
                     self._reads(case, subject, staff, staff.next_time(case.ready + min(wait, int(length)), dice))
         if len(case.scope) > 1 and dice.roll() < 0.3:
             self._join(case)
-        if len(case.team) > 1 and len(case.scope) > 1 and dice.roll() < 0.06:
+        if case.slip is None and len(case.team) > 1 and len(case.scope) > 1 and dice.roll() < 0.06:
             self._pass_on(case)
 
     def _reads(self, case: Case, subject: Subject, staff: Staff, time: int) -> None:

@@ -160,8 +160,9 @@ class Ticket:
                 return time
             time += 5 * SECOND + dice.wait(90 * SECOND)
 
-    def _follower(self, staff: Staff, day: int, *, ticket: bool = True) -> Staff:
-        pool = self._office.pool(SUPPORT, self._subject.region, ticket=ticket)
+    def _follower(self, staff: Staff, day: int) -> Staff:
+        # Where something goes wrong with the ticket, sites that may read only with one are not involved.
+        pool = self._office.pool(SUPPORT, self._subject.region, ticket=self._slip is None)
         found = pool.pick(day, self._dice, (staff,))
         return found if found is not None and outsiders(self._subject, found) else staff
 
@@ -186,7 +187,7 @@ class Ticket:
     def _chat(self, staff: Staff, last: int) -> None:
         """A colleague is asked over and leaves no row."""
         time = last + self._dice.moment(2 * MINUTE, 3 * HOUR)
-        helper = self._follower(staff, time // DAY, ticket=False)
+        helper = self._follower(staff, time // DAY)
         if helper is not staff:
             time = helper.next_time(time, self._dice)
             self._reads(helper, time, self._id if self._dice.roll() < 0.5 else None)

@@ -1,0 +1,368 @@
+"""A built world as files: what is planted is unexplained, what is innocent mostly explained, and nothing gives a plant away."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from world_reading import Reading, accesses, moment, table
+from world_stage import act, mine, with_middle_size
+
+from custodes import world
+from custodes.errors import ConfigError, CouldNotCheck
+from custodes.model.datamap import DataMap
+from custodes.model.policy import Policy
+from custodes.model.tables import TABLES
+
+
+@pytest.fixture(scope="module")
+def founding(tmp_path_factory) -> Reading:
+    folder = tmp_path_factory.mktemp("founding")
+    world.build(["F01"], seed=11, out=folder)
+    return Reading(folder)
+
+
+@pytest.fixture(scope="module")
+def innocent(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("innocent")
+    world.build([], seed=12, out=folder / "w", file=with_middle_size(folder), size="middle")
+    return folder / "w"
+
+
+def campaign(reading: Reading, name: str) -> dict:
+    return next(one for one in reading.truth["campaigns"] if one["scenario"] == name)
+
+
+# --- the founding case and its twins ---
+
+
+def test_the_founding_case_is_four_actors_few_reads_and_one_case(founding):
+    case = campaign(founding, "F01")
+    assert len(case["actors"]) == 4
+    assert len(case["accesses"]) == len(case["truth"]) > 20
+    assert set(case["truth"].values()) == {"abuse"}
+    assert 10 <= len(case["linked"]) <= 20
+    assert not set(case["linked"]) & set(case["subjects"])
+    planted = [one for one in founding.accesses if one["id"] in case["truth"]]
+    reads = Counter(subject for one in planted if one["action"] == "read" for subject in one.get("subjects", ()))
+    assert max(reads.values()) <= 12
+    assert len({one["reason"] for one in planted if one.get("reason")}) == 1
+    assert case["derived"]
+    key = next(row["key"] for row in case["evidence"] if row["table"] == "cases")
+    assert founding.case[key]["scope_kind"] == "staff"
+
+
+def test_nothing_explains_what_is_planted_and_its_codes_explain_each_twin(founding):
+    for one in founding.truth["campaigns"]:
+        for access in founding.accesses:
+            truth = one["truth"].get(access["id"])
+            if truth == "abuse":
+                assert founding.explains(access) == set()
+            elif truth == "benign":
+                assert set(one["explained_by"]) & (
+                    founding.explains(access) | {"E9"} if one["scenario"] == "B12" else founding.explains(access)
+                )
+
+
+def test_four_to_eight_of_a_hundred_innocent_looks_stay_unexplained(founding):
+    planted = {access for one in founding.truth["campaigns"] for access in one["truth"]}
+    looks = [one for one in founding.accesses if founding.is_look(one) and one["id"] not in planted][::4]
+    explained = sum(bool(founding.explains(one)) for one in looks) / len(looks)
+    assert len(looks) > 40_000
+    assert 0.92 <= explained <= 0.96
+
+
+def test_the_size_is_reached_and_times_lie_inside(founding):
+    assert len(founding.accesses) >= 200_000
+    times = [one["time"] for one in founding.accesses]
+    assert times == sorted(times)
+    assert moment(times[-1]) - moment(times[0]) < (moment("2026-10-05T00:00:00Z") - moment("2026-07-06T00:00:00Z"))
+    assert len({one["id"] for one in founding.accesses}) == len(times)
+
+
+def test_sequence_numbers_have_no_hole(founding):
+    last: dict[str, int] = {}
+    for one in founding.accesses:
+        assert one["seq"] == last.get(one["seq_of"], 0) + 1
+        last[one["seq_of"]] = one["seq"]
+
+
+def test_every_actor_subject_and_reason_is_known(founding):
+    staff, subjects = set(founding.staff), set(founding.subject)
+    assert {one["actor"] for one in founding.accesses} <= staff
+    assert {subject for one in founding.accesses for subject in one.get("subjects", ())} <= subjects
+    known = set(founding.ticket) | set(founding.case) | set(founding.incident)
+    cited = [one["reason"] for one in founding.accesses if str(one.get("reason", "")).startswith("tkt-")]
+    assert 0.95 < sum(reason in known for reason in cited) / len(cited) < 1
+
+
+def test_innocent_looks_keep_to_the_regions(founding):
+    regions = founding.policy["regions"]
+    broken = total = 0
+    for one in founding.accesses:
+        country = founding.row_of(one["actor"], moment(one["time"])).get("country")
+        for subject in one.get("subjects", ()):
+            rule = regions.get(founding.subject[subject]["region"])
+            total += 1
+            broken += rule is not None and country not in rule["countries"] + rule.get("support_only", [])
+    assert 0 < broken < total * 0.002
+
+
+def test_journalists_and_well_known_people_stand_in_the_background(founding):
+    cast = {subject for one in founding.truth["campaigns"] for subject in one["subjects"] + one["linked"]}
+    protected = Counter(word for subject, word in founding.protected.items() if subject not in cast)
+    assert protected["journalist"] == 30
+    assert protected["vip"] == 60
+
+
+def test_truth_names_keys_that_stand_in_the_tables(founding):
+    for one in founding.truth["campaigns"]:
+        assert one["evidence"]
+        for row in one["evidence"]:
+            keys = {line[column] for line in table(founding.folder, row["table"]) for column in TABLES[row["table"]].key}
+            assert row["key"] in keys
+
+
+# --- the innocent background ---
+
+
+def test_whatever_kind_of_row_a_plant_uses_stands_in_the_background(innocent):
+    rows = {name: table(innocent, name) for name in TABLES}
+    assert all(rows.values()), [name for name, found in rows.items() if not found]
+    scoped = {row["case"] for row in rows["case_scope"]}
+    staff_cases = [row for row in rows["cases"] if row["scope_kind"] == "staff"]
+    assert any(row["case"] not in scoped for row in staff_cases), "cases about staff that name nobody"
+    assert any(row["actor"] for row in rows["case_scope"]), "cases about staff that name somebody"
+    kinds = {row["kind"] for row in rows["cases"]}
+    assert {"trust_safety", "security", "fraud", "internal_audit", "code_of_conduct", "quality", "training", "oversight"} <= kinds
+    assert {row["break_glass"] for row in rows["grants"]} == {"true", "false"}
+    assert {row["decision"] for row in rows["approvals"]} >= {"approve", "review_ok"}
+    assert {row["verified"] for row in rows["legal"]} == {"true", "false"}
+    assert {row["targeted"] for row in rows["jobs"]} == {"true", "false"}
+    assert {"self", "family", "ex_partner", "neighbour", "colleague"} <= {row["kind"] for row in rows["relations"]}
+    assert {row["kind"] for row in rows["links"]} == {"follows", "contact", "household", "device", "employer"}
+    assert any(row["incident"] for row in rows["roster"])
+    assert any(row["unit"] for row in rows["roster"])
+    assert any(row["origin"] == "staff" and row["kind"] != "change" for row in rows["tickets"])
+    assert 15 <= len(rows["press"]) <= 45
+    assert any(row["valid_to"] for row in rows["staff"])
+    assert any(row["notice_from"] for row in rows["staff"])
+
+
+def test_whatever_kind_of_access_a_plant_uses_stands_in_the_background(innocent):
+    found = accesses(innocent)
+    assert {one["action"] for one in found} >= {"read", "query", "export", "search", "login"}
+    scopes = {"named", "key_predicate", "attribute_predicate", "join", "set", "aggregate", "none", "unknown"}
+    assert scopes <= {one.get("subject_scope") for one in found}
+    assert any(one.get("break_glass") for one in found)
+    opened = {one["derived_from"] for one in found if "derived_from" in one}
+    assert opened
+    assert opened <= {one["derived"] for one in found if "derived" in one}
+    assert any("on_behalf_of" in one for one in found)
+    assert any(one.get("deliberate") is False for one in found)
+    assert any(one["actor_kind"] == "service" for one in found)
+    resources = {one.get("resource") for one in found}
+    assert {"corp.accounts", "staff.vpn_log", "events.logins", "core.accounts", "disclosure_export", "access_rows"} <= resources
+    shielded = {row["subject"] for row in table(innocent, "protected")}
+    assert sum(bool(shielded & set(one.get("subjects", ()))) for one in found) > 50
+
+
+def test_marginals_are_those_of_a_real_service_desk(innocent):
+    found = [one for one in accesses(innocent) if one["action"] != "login"]
+
+    def quantiles(counts, *shares):
+        ordered = sorted(counts)
+        return [ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in shares]
+
+    per_actor = quantiles(Counter(one["actor"] for one in found).values(), 0.5, 0.75, 0.9, 0.99)
+    assert 1.6 < per_actor[1] / per_actor[0] < 4.9
+    assert 3.3 < per_actor[2] / per_actor[0] < 11
+    assert 10 < per_actor[3] / per_actor[0] < 60
+    by_ticket = Counter(one["reason"] for one in found if str(one.get("reason", "")).startswith("tkt-"))
+    assert 4 <= sum(by_ticket.values()) / len(by_ticket) <= 6
+    days = {(one["reason"], one["actor"], one["time"][:10]) for one in found if one.get("reason") in by_ticket}
+    touches = quantiles(Counter(reason for reason, _, _ in days).values(), 0.5, 0.75, 0.9, 0.99)
+    for seen, real in zip(touches, (2, 4, 6, 13), strict=True):
+        assert real / 1.5 <= seen <= real * 1.5
+    actors = quantiles(Counter(reason for reason, _ in {(r, a) for r, a, _ in days}).values(), 0.5, 0.75, 0.9, 0.99)
+    for seen, real in zip(actors, (2, 3, 5, 9), strict=True):
+        assert real / 1.5 <= seen <= real * 1.5
+    weekend = sum(datetime.fromisoformat(one["time"]).weekday() >= 5 for one in found) / len(found)
+    assert weekend < 0.07
+    tickets = Counter(row["subject"] for row in table(innocent, "tickets"))
+    subjects = table(innocent, "subjects")
+    assert sum(tickets[row["subject"]] <= 2 for row in subjects) > 0.7 * len(subjects)
+
+
+def test_the_documents_are_those_of_the_contract(innocent):
+    Policy.of(yaml.safe_load((innocent / "policy.yaml").read_text("utf-8")))
+    DataMap.of(yaml.safe_load((innocent / "datamap.yaml").read_text("utf-8")))
+    for name, contract in TABLES.items():
+        header = (innocent / "context" / f"{name}.csv").read_text("utf-8").partition("\n")[0].split(",")
+        assert header == [column.name for column in contract.columns]
+
+
+# --- nothing gives a plant away ---
+
+
+def auc(planted: list[float], others: list[float]) -> float:
+    others = sorted(others)
+    wins = sum((bisect.bisect_left(others, one) + bisect.bisect_right(others, one)) / 2 for one in planted)
+    return wins / len(planted) / len(others)
+
+
+def test_trivial_features_cannot_tell_a_plant_from_the_background(tmp_path):
+    scenarios = ["S14", "S15", "S16", "S18", "S24"]
+    file = with_middle_size(tmp_path)
+    tmp_path = tmp_path / "w"
+    world.build(scenarios, seed=21, out=tmp_path, file=file, size="middle", level="hard", twins=0)
+    truth = json.loads((tmp_path / "truth.json").read_text("utf-8"))
+    marked = {access for one in truth["campaigns"] for access in one["truth"]}
+    found = accesses(tmp_path)
+    features = {
+        "id": lambda one: int(one["id"][4:], 16),
+        "parity": lambda one: int(one["id"][-1], 16) % 2,
+        "millisecond": lambda one: int(one["time"][20:23]),
+        "second": lambda one: int(one["time"][17:19]),
+        "subject id": lambda one: int(one["subjects"][0][4:]) if one.get("subjects") else 5 * 10**9,
+        **{
+            name: lambda one, name=name: float(name in one)
+            for name in ("id", "actor_kind", "client_country", "session", "device", "outcome", "seq", "seq_of")
+        },
+    }
+    for name, feature in features.items():
+        planted = [float(feature(one)) for one in found if one["id"] in marked]
+        others = [float(feature(one)) for one in found if one["id"] not in marked]
+        assert len(planted) > 1000
+        assert 0.45 <= auc(planted, others) <= 0.55, name
+
+
+# --- the same arguments, the same bytes ---
+
+
+def digest(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path):
+    world.build(["S05"], seed=4, out=tmp_path / "here", size="tiny")
+    code = "import sys; from custodes import world; world.build(['S05'], seed=4, out=sys.argv[1], size='tiny')"
+    there = {**os.environ, "PYTHONHASHSEED": "77"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], check=True, env=there)
+    assert digest(tmp_path / "here") == digest(tmp_path / "there")
+
+
+def test_another_seed_gives_another_world(tmp_path):
+    for seed in (1, 2):
+        world.build(["S05"], seed=seed, out=tmp_path / str(seed), size="tiny", twins=0)
+    assert digest(tmp_path / "1")["truth.json"] != digest(tmp_path / "2")["truth.json"]
+
+
+def test_an_earlier_world_is_replaced_and_any_other_folder_refused(tmp_path):
+    world.build(["S05"], seed=1, out=tmp_path / "w", size="tiny", twins=0)
+    before = digest(tmp_path / "w")
+    world.build(["S13"], seed=1, out=tmp_path / "w", size="tiny", twins=0)
+    world.build(["S05"], seed=1, out=tmp_path / "w", size="tiny", twins=0)
+    assert digest(tmp_path / "w") == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("keep", "utf-8")
+    with pytest.raises(ConfigError, match="not empty"):
+        world.build(["S05"], seed=1, out=tmp_path / "mine", size="tiny")
+    assert (tmp_path / "mine" / "precious.txt").read_text("utf-8") == "keep"
+
+
+# --- what is asked for after the accesses, and what cannot be ---
+
+
+def test_dropped_lines_leave_a_hole_in_the_numbers_and_in_the_truth(tmp_path):
+    built = world.build(["S26"], seed=3, out=tmp_path, size="tiny", level="easy", twins=0)
+    found = accesses(tmp_path)
+    assert built.lost > 0
+    numbers = sorted(one["seq"] for one in found if one["seq_of"] == "admin-tool")
+    assert numbers[-1] - len(numbers) == built.lost or numbers[-1] - len(numbers) <= built.lost
+    assert set(range(1, numbers[-1] + 1)) - set(numbers)
+    truth = json.loads((tmp_path / "truth.json").read_text("utf-8"))
+    assert set(truth["campaigns"][0]["truth"]) <= {one["id"] for one in found}
+    assert "rollback_ledger" in built.pending[0]
+    assert truth["pending"] == list(built.pending)
+
+
+def test_a_claim_becomes_a_row_and_evidence(tmp_path):
+    world.build(["S28"], seed=3, out=tmp_path, size="tiny", twins=0)
+    truth = json.loads((tmp_path / "truth.json").read_text("utf-8"))
+    keys = [row["key"] for row in truth["campaigns"][0]["evidence"] if row["table"] == "claims"]
+    row = next(row for row in table(tmp_path, "claims") if row["claim"] in keys)
+    assert json.loads(row["predicate"])["none"]["actor_country"] == ["CN"]
+    assert row["window_from"] < row["window_to"]
+
+
+def test_a_rollback_of_the_ledger_names_what_is_missing(tmp_path):
+    file = tmp_path / "in"
+    file.mkdir()
+    mine(file, acts=[act()], after=[{"do": "rollback_ledger", "to": "a1.first-1h"}])
+    with pytest.raises(CouldNotCheck, match="witnessed checkpoint"):
+        world.build(["X01"], seed=1, out=tmp_path / "out", file=file / "mine.json", size="tiny")
+    assert not (tmp_path / "out" / "truth.json").exists()
+
+
+def test_an_episode_that_cannot_fit_names_the_smallest_size(tmp_path):
+    with pytest.raises(ConfigError, match="does not fit") as caught:
+        world.build(["S17"], seed=1, out=tmp_path, size="demo", twins=0)
+    assert caught.value.hint == "smallest size that holds it: long"
+
+
+def test_an_unknown_level_size_or_number_of_twins_is_refused(tmp_path):
+    for wrong in ({"level": "odd"}, {"size": "odd"}, {"twins": -1}):
+        with pytest.raises(ConfigError):
+            world.build(["S05"], seed=1, out=tmp_path / "w", **wrong)
+
+
+def test_a_renamed_copy_of_a_scenario_builds_with_other_knobs(tmp_path):
+    ours = json.loads((Path(world.__file__).parent / "scenarios.json").read_text("utf-8"))
+    body = next(one for one in ours["abuse"] if one["id"] == "S05")
+    renamed = {**body, "id": "Z77", "knobs": {**body["knobs"], "ring": {"easy": 6, "medium": 6, "hard": 6}}}
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"schema": "custodes.scenarios/1", "abuse": [renamed]}), "utf-8")
+    built = world.build(["Z77"], seed=1, out=tmp_path / "w", file=file, size="tiny", twins=0)
+    assert built.campaigns == ("Z77-1",)
+    reading = Reading(tmp_path / "w")
+    one = reading.truth["campaigns"][0]
+    assert len(one["actors"]) == 6
+    assert all(reading.explains(access) == set() for access in reading.accesses if access["id"] in one["truth"])
+
+
+def test_twins_come_as_often_as_asked(tmp_path):
+    built = world.build(["S13"], seed=1, out=tmp_path / "a", size="tiny", twins=3)
+    assert built.campaigns == ("S13-1", "B06-1", "B06-2", "B06-3")
+    built = world.build(["S13", "B06"], seed=1, out=tmp_path / "b", size="tiny", twins=0)
+    assert built.campaigns == ("S13-1", "B06-1")
+
+
+def test_the_rosters_that_a_scenario_writes_are_the_only_ones(tmp_path):
+    folder = tmp_path / "w"
+    world.build(["S21"], seed=2, out=folder, file=with_middle_size(tmp_path), size="middle", twins=0)
+    reading = Reading(folder)
+    one = reading.truth["campaigns"][0]
+    (owner,) = one["actors"]
+    rows = [row for row in table(folder, "roster") if row["actor"] == owner]
+    assert len(rows) == 1
+    end = moment(rows[0]["valid_to"])
+    after = [access for access in reading.accesses if access["actor"] == owner and moment(access["time"]) > end]
+    assert {access["id"] for access in after} <= set(one["truth"])
+
+
+def test_a_tiny_world_is_quick(tmp_path):
+    import time
+
+    start = time.process_time()
+    built = world.build(["S01"], seed=1, out=tmp_path, size="tiny", level="easy")
+    assert built.accesses >= 12_000
+    assert time.process_time() - start < 5
