@@ -33,6 +33,14 @@ _COMMENT: Final = r"--[^\n\r]*+|/\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/"
 
 POSTGRES: Final = re.compile(rf"({_POSTGRES_STRING})|({_NUMBER})|({_QUOTED})|({_COMMENT})", re.DOTALL)
 _STRIDE: Final = 6  # one text piece and five groups per match: string, tag, number, quoted identifier, comment
+_FAST: Final = re.compile(
+    r"""(['"$0-9/-](?:(?<=')(?:[^']++|'')*+'|(?<=")(?:[^"]++|"")*+"|(?<=\$)[0-9]++"""
+    r"""|(?<=-)-[^\n\r]*+|(?<=/)\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/"""
+    rf"|(?<=[0-9])(?<!{_WORD}[0-9])(?:(?<=0)[xXoObB][0-9a-fA-F]++|[0-9]*+(?:_[0-9]++)*+(?:\.(?!\.)(?:[0-9]++(?:_[0-9]++)*+)?)?"
+    r"(?:[eE][+-]?[0-9]++)?)))"
+)
+"""The common forms, told apart by their first sign. What it does not know leaves a trace, and the full pattern reads the text."""
+_PREFIXES: Final = frozenset("eEuUbBxXnN&")
 _OPENER: Final = re.compile(r"/\*|\*/")
 _MANY: Final = re.compile(r"(?i)(?<![\w$])(?:in\s*\(\s*|array\s*\[\s*)(\0[sn](?:\s*,\s*\0[sn])+)(?=\s*[\])])")
 
@@ -93,6 +101,43 @@ def strip(text: str, dialect: str = "postgres") -> Stripped:
 
 
 def _postgres(text: str) -> Stripped:
+    """Read the common forms fast; everything else thoroughly."""
+    parts = _FAST.split(text)
+    literals: list[str] = []
+    comments: list[str] = []
+    for at in range(1, len(parts), 2):
+        token = parts[at]
+        sign = token[0]
+        if sign == "'":
+            before = parts[at - 1]
+            if (before and before[-1] in _PREFIXES) or "\\'" in token:
+                return _thorough(text)
+            literals.append(token)
+            parts[at] = " \0s "
+        elif sign in "0123456789":
+            before = parts[at - 1]
+            if before and before[-1] == ".":
+                return _thorough(text)
+            literals.append(token)
+            parts[at] = " \0n "
+        elif sign in "-/":
+            comments.append(token)
+            parts[at] = " "
+        elif sign == "$":
+            parts[at] = token.replace("$", "\0$")  # told apart from a dollar that nothing explained
+        elif (before := parts[at - 1]) and before[-1] == "&":
+            return _thorough(text)
+    key = "".join(parts)
+    if "$" in key:
+        if key.count("$") != key.count("\0$"):
+            return _thorough(text)
+        key = key.replace("\0$", "$")
+    if "/*" in key:
+        return _thorough(text)
+    return _closed(key, literals, comments)
+
+
+def _thorough(text: str) -> Stripped:
     parts = POSTGRES.split(text)
     literals: list[str] = []
     comments: list[str] = []

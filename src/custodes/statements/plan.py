@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from custodes.model.datamap import ResourceMap
 from custodes.model.draft import FieldUse, Resource, Selector, SubjectUse
+from custodes.model.words import SELECTORS
 from custodes.statements import values
 from custodes.statements.lexer import Literal
 
@@ -57,7 +58,7 @@ class Plan:
     `runs`: False for a statement that is prepared or explained but not run. `limited`: all persons are named by keys and look-ups,
     so their number bounds the persons seen. `names`: bare names of all tables in the text, known or not. `outputs`: for a copy
     (`derived`), what its columns hold: (resource, column, as it stands) triples, or None where that is not known.
-    `entries`: what the data map says of the resources, by name.
+    `entries`: what the data map says of the resources, by name. `direct`: see `is_direct`.
     """
 
     template: str = ""
@@ -76,6 +77,7 @@ class Plan:
     names: frozenset[str] = frozenset()
     outputs: Mapping[str, tuple[tuple[str, str, bool], ...] | None] = field(default_factory=dict)
     entries: Mapping[str, ResourceMap] = field(default_factory=dict)
+    direct: bool = False
 
 
 class Reading(NamedTuple):
@@ -98,6 +100,14 @@ def fill(
     """Put one statement's values into its plan."""
     if not plan.keys and not plan.selectors:
         return Reading(plan, [], [], plan.scope, "none", 0, 0 if plan.scope == "none" else None, plan.coverage, comments)
+    if plan.direct and dialect == "postgres":
+        return _direct(plan, literals, comments)
+    return _thorough(plan, literals, comments, params, dialect)
+
+
+def _thorough(
+    plan: Plan, literals: Sequence[Literal], comments: Sequence[str], params: Sequence[str] | None, dialect: str
+) -> Reading:
     filler = _Filler(literals, params, dialect)
     subjects = filler.subjects(plan.keys)
     selectors = filler.selectors(plan.selectors)
@@ -112,6 +122,56 @@ def fill(
         maximum = filler.persons
     basis = "none" if not subjects else "parameter" if filler.by_parameter else "predicate"
     return Reading(plan, subjects, selectors, scope, basis, 0, maximum, coverage, comments)
+
+
+def is_direct(keys: Sequence[KeyUse], selectors: Sequence[SelectorUse]) -> bool:
+    """Say whether all slots are single literals that need no care: the common case, filled by `_direct`."""
+    slots = [slot for slot, _ in keys] + [use.slot for use in selectors if use.slot is not None]
+    return all(slot == Slot("l", slot.place) for slot in slots)
+
+
+def _direct(plan: Plan, literals: Sequence[Literal], comments: Sequence[str]) -> Reading:
+    """Do what `fill` does, without its cases."""
+    subjects: dict[str, SubjectUse] = {}
+    for slot, relation in plan.keys:
+        for value in _plain(literals[slot.place]):
+            if value is None:
+                return _thorough(plan, literals, comments, None, "postgres")
+            if value not in subjects or relation == "accessed":
+                subjects[value] = SubjectUse(value, "user_id", relation, "certain", "predicate")
+    selectors: dict[Selector, None] = {}
+    persons = len(subjects)
+    for kind, place, names in plan.selectors:
+        if place is None:
+            selectors[_BARE.get(kind) or Selector(kind)] = None
+            continue
+        values_here = _plain(literals[place.place])
+        for value in values_here:
+            if value is None:
+                return _thorough(plan, literals, comments, None, "postgres")
+            selectors[Selector(kind, value, _prefix(value) if kind == "ip_range" else None)] = None
+        if names:
+            persons += len(values_here)
+    basis = "predicate" if subjects else "none"
+    maximum = persons if plan.limited else None
+    return Reading(plan, list(subjects.values()), list(selectors), plan.scope, basis, 0, maximum, plan.coverage, comments)
+
+
+_BARE: Final = {kind: Selector(kind) for kind in SELECTORS}
+
+
+def _plain(literal: Literal) -> Sequence[str | None]:
+    if literal.__class__ is str:
+        return (_value(literal),)
+    return [_value(token) for token in literal]
+
+
+def _value(token: str) -> str | None:
+    if token[0] == "'":
+        return token[1:-1].replace("''", "'")
+    if token[0] in "0123456789.":
+        return values.of_number(token)
+    return values.of_string(token)
 
 
 class _Filler:

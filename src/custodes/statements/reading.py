@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import sqlglot
@@ -15,7 +16,7 @@ from custodes.model.draft import FieldUse, Resource
 from custodes.statements import catalog as c
 from custodes.statements import lexer, values
 from custodes.statements.lexer import Literal
-from custodes.statements.plan import Plan, SelectorUse, Slot, widest
+from custodes.statements.plan import Plan, SelectorUse, Slot, is_direct, widest
 from custodes.statements.predicates import NUMBER_SLOT
 from custodes.statements.query import Statement, TooComplex
 from custodes.statements.scope import Outputs
@@ -54,20 +55,17 @@ def plan_of(key: str, fault: str, dialect: str, names: c.Names, catalog: c.Catal
     except (SqlglotError, Unreadable, TooComplex, RecursionError, AttributeError, KeyError, IndexError, TypeError, ValueError):
         # a tree of a shape that was not foreseen is a parse failure, never an exit
         return _unread(key, template, names, catalog)
-    return _ambiguous(plan) if fault else plan
+    if fault:
+        plan = _ambiguous(plan)
+    return replace(plan, direct=is_direct(plan.keys, plan.selectors))
 
 
 def _ambiguous(plan: Plan) -> Plan:
     """Keep what an ambiguous text names, promise nothing about whom it reaches."""
     searched = tuple(use._replace(relation="searched_for") for use in plan.keys)
     coverage = (*plan.coverage, "predicate_opaque")
-    return _with(plan, keys=searched, scope=widest((plan.scope, "unknown")), coverage=coverage, limited=False)
-
-
-def _with(plan: Plan, **changes: object) -> Plan:
-    from dataclasses import replace
-
-    return replace(plan, **changes)  # type: ignore[arg-type]  # names are those of Plan's own fields
+    scope = widest((plan.scope, "unknown"))
+    return replace(plan, keys=searched, scope=scope, coverage=coverage, limited=False)
 
 
 def clear(key: str, names: c.Names) -> str:

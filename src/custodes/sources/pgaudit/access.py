@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from custodes.model.datamap import DataMap
@@ -30,6 +31,7 @@ class Event(NamedTuple):
     raw: Raw
     line: Line
     audit: Audit
+    time: datetime
 
 
 class Operation(NamedTuple):
@@ -67,11 +69,17 @@ class Accesses:
         self._statements = statements
         self._shapes: dict[tuple[object, ...], Shape] = {}
         self._tags: dict[str, Stated] = {}
+        self._systems: dict[str, str] = {}
 
     def system(self, database: str) -> str:
         """Return the data map's word for a database: its own name, else `postgres`."""
-        systems = self._datamap.systems
-        return database if database in systems or "postgres" not in systems else "postgres"
+        known = self._systems.get(database)
+        if known is None:
+            systems = self._datamap.systems
+            known = database if database in systems or "postgres" not in systems else "postgres"
+            if len(self._systems) < _TAGS:
+                self._systems[database] = known
+        return known
 
     def reading(self, line: Line, text: str, parameters: str | None, catalog: Catalog) -> Reading:
         """Read a statement's text."""
@@ -80,8 +88,14 @@ class Accesses:
 
     def of(self, events: Sequence[Event], context: Context) -> tuple[Draft | None, str, Plan | None]:
         """Return the access of one statement, or None and the word under which its records are counted; and its main plan."""
-        operations = _operations(events)
         line = events[0].line
+        if len(events) == 1:
+            audit = events[0].audit
+            if audit.object_name and audit.text not in HIDDEN and audit.kind in {"READ", "WRITE"}:
+                reading = self.reading(line, audit.text, audit.parameters, context.catalog)
+                if reading.plan.runs:
+                    return self._single(events, reading, context), "", reading.plan
+        operations = _operations(events)
         about = [operation for operation in operations if operation.names]
         wrappers = len(operations) - len(about)
         routines = [op.audit.object_name for op in operations if op.audit.kind == "FUNCTION" and op.audit.command == "EXECUTE"]
@@ -104,6 +118,25 @@ class Accesses:
         self._purpose(draft, line, [comment for reading in readings for comment in reading.comments])
         return draft, "", readings[0].plan
 
+    def _single(self, events: Sequence[Event], reading: Reading, context: Context) -> Draft:
+        """Return the access of a statement of one record: the common case."""
+        _, line, audit, _ = events[0]
+        plan = reading.plan
+        draft = self._draft(events, reading, self._shape(plan, ((audit.object_type, audit.object_name),), line))
+        draft.operation = audit.command
+        draft.query = audit.text
+        if audit.kind == "WRITE":
+            draft.action = "delete" if audit.command in _DELETES else "write"
+        elif plan.action not in {"query", "export"}:
+            draft.action = "query"
+        if audit.rows is not None and audit.command != "DECLARE CURSOR":
+            draft.rows, draft.rows_basis = audit.rows, "reported"
+        if plan.routines or context.gap or line.user in context.superusers:
+            self._flags(draft, (), (), context, (reading,))
+        if reading.comments or line.application_name:
+            self._purpose(draft, line, reading.comments)
+        return draft
+
     def failed(self, raw: Raw, line: Line, context: Context) -> Draft | None:
         """Return the access of a statement that was refused or died; None if its text is none that reads or changes anything."""
         reading = self.reading(line, line.statement, None, context.catalog)
@@ -112,7 +145,7 @@ class Accesses:
         if plan.action == "other" and plan.scope == "none" and not plan.resources and line.state_code != "42501":
             return None
         shape = self._shape(plan, (), line)
-        draft = self._draft([Event(raw, line, _NO_AUDIT)], reading, shape)
+        draft = self._draft([Event(raw, line, _NO_AUDIT, time_of(line.timestamp))], reading, shape)
         draft.query = line.statement
         if undefined:
             self._only_known(draft)
@@ -175,15 +208,15 @@ class Accesses:
         plan = reading.plan
         scope = shape.scope if reading.scope == plan.scope else widest((reading.scope, shape.scope))
         coverage = list(reading.coverage)
-        extra = {"application_name": line.application_name} if line.application_name else {}
-        if line.dbname:
-            extra["database"] = line.dbname
-        if any(event.line.damaged for event in events):
+        extra = {"database": line.dbname}
+        if line.application_name:
+            extra["application_name"] = line.application_name
+        if line.damaged or (len(events) > 1 and any(event.line.damaged for event in events)):
             coverage.append("bad_encoding")
         host = line.remote_host
         return Draft(
-            [event.raw for event in events],
-            time_of(line.timestamp),
+            [event[0] for event in events],
+            events[0].time,
             line.user or UNKNOWN_ACTOR,
             plan.action,
             self.system(line.dbname),

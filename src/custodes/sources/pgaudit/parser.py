@@ -147,7 +147,7 @@ class PgauditParser:
                 line = decode(raw)
                 audit = audit_of(line.message)
                 if audit is not None:
-                    session.pending.append(Event(raw, line, audit))
+                    session.pending.append(Event(raw, line, audit, time_of(line.timestamp)))
             self._sessions[name] = session
 
     # one record
@@ -159,21 +159,20 @@ class PgauditParser:
         number = line.line_num
         message = line.message
         audit: Audit | None = None
-        genuine = False
-        if message.startswith("AUDIT: "):
-            genuine = not line.context and not line.statement
-            audit = audit_of(message) if genuine else None
-            if genuine and audit is None:
+        claims = message.startswith("AUDIT: ")
+        if claims and not line.context and not line.statement:
+            audit = audit_of(message)
+            if audit is None:
                 raise Unreadable("AUDIT record that is not as pgaudit writes it")
-        time_of(line.timestamp)
+        time = time_of(line.timestamp)
         if number == session.last + 1:
             session.last = number
         elif self._jump(session, raw, line):
             return
         session.file = raw.file
         if audit is not None:
-            self._audit(session, Event(raw, line, audit))
-        elif genuine is False and message.startswith("AUDIT: "):
+            self._audit(session, Event(raw, line, audit, time))
+        elif claims:
             self._note("forged", "an AUDIT record written by a statement, not by pgaudit", raw, line, {})
             self._count("forged")
         else:
