@@ -10,11 +10,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import Final
 
-from custodes.lines.content import TAIL, Content, digest_of, open_content
+from custodes.lines.content import BOM, TAIL, Content, digest_of, open_content
 from custodes.lines.framing import CHUNK, LIMIT, cut_record
 from custodes.model.draft import Note, Raw
 from custodes.model.reading import Chunk, Position
 
+_BOM: Final = BOM.decode("latin-1")
 _SPACE: Final = re.compile(r"[\s,]*")
 _END: Final = re.compile(r"\]\s*\}?\s*")
 _OPENING: Final = 256
@@ -80,7 +81,8 @@ class _Records(Iterator[Raw]):
             if not self._left() and not self._more(1):
                 raise StopIteration
             if not self._inside:
-                self._enter()
+                if not self._enter():
+                    return self._damaged()
             elif self._text[self._at : self._at + 1] == "]":
                 self._more(_OPENING)
                 self._skip(_END)
@@ -90,8 +92,8 @@ class _Records(Iterator[Raw]):
 
     def torn(self) -> list[Raw]:
         """Return what is left at the end of the file: a record that was cut. The position stays before it."""
-        rest = self._text[self._at :].strip()
-        return [self._raw(rest)] if rest else []
+        rest = self._text[self._at :]
+        return [self._raw(rest)] if rest.strip() else []
 
     def _left(self) -> int:
         return len(self._text) - self._at
@@ -116,12 +118,16 @@ class _Records(Iterator[Raw]):
             if self._left() or not self._more(1):
                 return
 
-    def _enter(self) -> None:
+    def _enter(self) -> bool:
+        """Go beyond the opening of a document. False if something else stands here."""
         self._more(_OPENING)
+        if self._base + self._at == 0 and self._text.startswith(_BOM):
+            self._at = len(_BOM)
         match = self._form.opens.match(self._text, self._at)
         if match is None:
-            raise StopIteration
+            return False
         self._at, self._inside = match.end(), True
+        return True
 
     def _record(self) -> Raw:
         while True:
