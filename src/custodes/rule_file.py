@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import ClassVar, Final
+from typing import Final
 
 import yaml
 
@@ -185,16 +185,17 @@ class _Reader:
 class _Strict(yaml.SafeLoader):
     """A loader that refuses a key written twice instead of keeping the last, and in which `on` is a word, not a truth value."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        letter: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or letter in "tTfF"]
-        for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         own = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         if double := {str(key) for key in own if own.count(key) > 1}:
             raise yaml.YAMLError(f"line {node.start_mark.line + 1}: key {min(double)!r} stands twice")
         return dict(super().construct_mapping(node, deep))
+
+
+_Strict.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or letter in "tTfF"]
+    for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def read_rule(text: str, place: str) -> Rule:

@@ -37,9 +37,8 @@ def _look(access: int, subject: str | None = "s-a", actor: str = "a-x", day: int
 
 
 def _world(looks: list[dict[str, Any]], **more: list[dict[str, Any]]) -> Tables:
-    accesses = {
-        look["access"]: {"access": look["access"], "access_id": f"x-{look['access']:03}", "fieldset": "f-1"} for look in looks
-    }
+    leaves = sorted({look["access"] for look in looks})
+    accesses = [{"access": leaf, "access_id": f"x-{leaf:03}", "fieldset": "f-1"} for leaf in leaves]
     fieldsets = [
         {"fieldset": "f-1", "system": "crm", "resource": "page", "field": "email", "category": "contact"},
         {"fieldset": "f-1", "system": "crm", "resource": "page", "field": "ip", "category": "ip_address"},
@@ -218,10 +217,9 @@ def test_what_a_rule_had_to_leave_out_is_counted(engine: Engine) -> None:
     looks = [_look(1, country="IE"), _look(2), _look(3, subject="s-unknown", country="IE")]
     run = _run(engine, _world(looks, subjects=subjects, policy_regions=regions), "D05")
     assert run.findings == []
-    assert [item.why for item in run.not_checked] == [
-        "2 looks could not be placed: 1 where the subject or a region that policy knows is missing, "
-        "1 where the actor's country of work is missing"
-    ]
+    (item,) = run.not_checked
+    assert item.what == "border (D05)"
+    assert item.why.startswith("2 looks could not be placed: 1 where the subject or a region that policy knows is missing, 1 where")
 
 
 def test_retired_rules_do_not_run(engine: Engine) -> None:
