@@ -8,7 +8,7 @@ out, `reading` parses what is left into a `plan`, and the plan is filled with ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from custodes.model.datamap import DataMap
 from custodes.statements import lexer
@@ -19,23 +19,13 @@ PLANS: Final = 8192
 """Templates remembered at most."""
 
 
-class Template(NamedTuple):
-    """What decides a plan. `touched`: entries of the catalog that the statement names, with their marks."""
-
-    system: str
-    key: str
-    fault: str
-    dialect: str
-    touched: tuple[tuple[str, str], ...] = ()
-
-
 class Statements:
     """Reads SQL of one data map. Remembers the plans of the last templates; same text, same outcome, whatever was read before."""
 
     def __init__(self, datamap: DataMap, *, plans: int = PLANS) -> None:
         self._datamap = datamap
         self._names: dict[str, Names] = {}
-        self._plans: dict[Template, Plan] = {}
+        self._plans: dict[tuple[object, ...], Plan] = {}
         self._limit = plans
         self.misses = 0
 
@@ -56,24 +46,28 @@ class Statements:
         catalog: Catalog = EMPTY,
     ) -> Reading:
         """Read one statement. `params`: bind values by position, None where the log hides them."""
-        key, literals, comments, fault = lexer.strip(text, dialect)
-        identity = Template(system, key, fault, dialect)
-        plan = self._plans.get(identity)
+        stripped = lexer.strip(text, dialect)
+        key, literals, comments, fault = stripped
+        plan = self._plans.get((system, dialect, key, fault))
         if plan is None:
-            plan = self._made(identity, EMPTY)
+            plan = self._made(system, dialect, stripped, EMPTY, ())
         if catalog.marks and (touched := catalog.touched(plan.names)):
-            special = identity._replace(touched=touched)
-            plan = self._plans.get(special) or self._made(special, catalog)
+            special = self._plans.get((system, dialect, key, fault, touched))
+            plan = special or self._made(system, dialect, stripped, catalog, touched)
         return fill(plan, literals, comments, params, dialect)
 
-    def _made(self, template: Template, catalog: Catalog) -> Plan:
+    def _made(
+        self, system: str, dialect: str, stripped: lexer.Stripped, catalog: Catalog, touched: tuple[tuple[str, str], ...]
+    ) -> Plan:
+        """Make and keep a plan. `touched`: entries of the catalog that the statement names, with their marks."""
         from custodes.statements.reading import plan_of
 
         self.misses += 1
         while len(self._plans) >= self._limit:
             del self._plans[next(iter(self._plans))]
-        plan = plan_of(template.key, template.fault, template.dialect, self.names(template.system), catalog)
-        self._plans[template] = plan
+        key, fault = stripped.key, stripped.fault
+        plan = plan_of(key, fault, dialect, self.names(system), catalog)
+        self._plans[(system, dialect, key, fault, touched) if touched else (system, dialect, key, fault)] = plan
         return plan
 
 

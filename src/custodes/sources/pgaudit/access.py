@@ -10,7 +10,7 @@ from custodes.model.datamap import DataMap
 from custodes.model.draft import Draft, FieldUse, Raw, Resource, Selector, SubjectUse
 from custodes.model.words import UNKNOWN_ACTOR
 from custodes.sources.pgaudit.lineage import last_part, routine_name
-from custodes.sources.pgaudit.purpose import Stated, stated_by, stated_in
+from custodes.sources.pgaudit.purpose import NOTHING, Stated, stated_by, stated_in
 from custodes.sources.pgaudit.record import HIDDEN, Audit, Line, time_of
 from custodes.statements import Catalog, Plan, Reading, Statements
 from custodes.statements.catalog import is_personal, plain
@@ -274,8 +274,13 @@ class Accesses:
             tag = self._tags[name] = stated_in(name)
         if not comments and not (tag.purpose or tag.reason):
             return
-        stated, draft.purpose_basis, conflict = stated_by(tag, comments)
-        draft.purpose, draft.reason = stated
+        if len(comments) == 1:
+            said = self._tags.get(comments[0])
+            if said is None:
+                said = self._tags[comments[0]] = stated_in(comments[0])
+        else:
+            said = stated_in(" ".join(comments)) if comments else NOTHING
+        (draft.purpose, draft.reason), draft.purpose_basis, conflict = stated_by(tag, said)
         if conflict:
             _flag(draft, "purpose_conflict")
 

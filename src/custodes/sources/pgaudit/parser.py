@@ -21,6 +21,7 @@ _SESSIONS: Final = 50_000
 _PENDING: Final = 4096
 """Records of one statement held at most; a longer one becomes several accesses."""
 _TOLD: Final = 100
+_CHECKS: Final = 1000
 _WRITE_TAGS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY"})
 _ID: Final = r'"(?:[^"]|"")+"'
 _SIDE: Final = rf"(?:{_ID}|\$\d+)(?:::\S+)?"
@@ -39,7 +40,8 @@ _CLIENT: Final = "client backend"
 class Session(msgspec.Struct):
     """One server session. `last`: highest line number seen; `pending`: records of the statement at hand; `given`: it was given out.
 
-    `gap`: lines are missing before or within it; `ahead`: lines are missing before what comes next.
+    `gap`: lines are missing before or within it; `ahead`: lines are missing before what comes next. `learned`: how many of its
+    records were counted or learned from already.
     """
 
     last: int = 0
@@ -50,6 +52,7 @@ class Session(msgspec.Struct):
     given: bool = False
     gap: bool = False
     ahead: bool = False
+    learned: int = 0
     pending: list[Event] = []
     own: Database | None = None
 
@@ -65,6 +68,7 @@ class _Kept(msgspec.Struct):
     given: bool
     gap: bool
     ahead: bool
+    learned: int
     raws: list[Raw]
     own: Database | None
 
@@ -85,6 +89,9 @@ class PgauditParser:
         self._databases: dict[str, Database] = {}
         self._superusers = frozenset({"postgres"})
         self._catalogs: dict[str, Catalog] = {}
+        self._own: dict[str, tuple[int, Catalog]] = {}
+        self._version = 0
+        self._checks: dict[str, bool] = {}
         self._parsed = Parsed()
         if state:
             self._restore(msgspec.msgpack.decode(state, type=_State))
@@ -92,11 +99,11 @@ class PgauditParser:
     def feed(self, raws: Sequence[Raw]) -> Parsed:
         """Take the next records."""
         parsed = self._parsed = Parsed()
-        rows = iter(rows_of([raw.data for raw in raws]) or ()) if raws and raws[0].data[:1] != b"{" else None
-        for raw in raws:
-            row = next(rows, None) if rows is not None else None
+        rows = rows_of([raw.data for raw in raws]) if raws and raws[0].data[:1] != b"{" else None
+        take = self._take
+        for at, raw in enumerate(raws):
             try:
-                self._take(raw, decode(raw) if row is None or raw.cut else of_row(row))
+                take(raw, decode(raw) if rows is None or raw.cut else of_row(rows[at]))
             except Unreadable as reason:
                 parsed.rejected.append(Rejected(raw, str(reason)))
         if len(self._sessions) > _SESSIONS:
@@ -128,12 +135,7 @@ class PgauditParser:
 
     def state(self) -> bytes:
         """Return what a new parser needs. Holds raw records."""
-        sessions = {
-            name: _Kept(
-                s.last, s.client, s.closed, s.told, s.file, s.given, s.gap, s.ahead, [event.raw for event in s.pending], s.own
-            )
-            for name, s in self._sessions.items()
-        }
+        sessions = {name: _kept(session) for name, session in self._sessions.items()}
         return msgspec.msgpack.encode(_State(sessions, self._databases, sorted(self._superusers)))
 
     def _restore(self, state: _State) -> None:
@@ -141,7 +143,17 @@ class PgauditParser:
         self._superusers = frozenset(state.superusers)
         for name, kept in state.sessions.items():
             session = Session(
-                kept.last, kept.client, kept.closed, kept.told, kept.file, kept.given, kept.gap, kept.ahead, [], kept.own
+                kept.last,
+                kept.client,
+                kept.closed,
+                kept.told,
+                kept.file,
+                kept.given,
+                kept.gap,
+                kept.ahead,
+                kept.learned,
+                [],
+                kept.own,
             )
             for raw in kept.raws:
                 line = decode(raw)
@@ -195,12 +207,7 @@ class PgauditParser:
     def _audit(self, session: Session, event: Event) -> None:
         audit = event.audit
         session.client = True
-        if (
-            audit.text.startswith("SELECT 1 FROM ")
-            and event.line.ps in _WRITE_TAGS
-            and audit.kind == "READ"
-            and _KEY_CHECK.match(audit.text)
-        ):
+        if audit.kind == "READ" and event.line.ps in _WRITE_TAGS and self._is_key_check(audit.text):
             self._count("foreign_key_check")
             return
         pending = session.pending
@@ -216,6 +223,14 @@ class PgauditParser:
         session.pending = [event]
         session.given = False
         session.gap, session.ahead = session.ahead, False
+
+    def _is_key_check(self, text: str) -> bool:
+        known = self._checks.get(text)
+        if known is None:
+            known = _KEY_CHECK.match(text) is not None
+            if len(self._checks) < _CHECKS:
+                self._checks[text] = known
+        return known
 
     def _other(self, session: Session, raw: Raw, line: Line) -> None:
         """Take a record that is not pgaudit's."""
@@ -265,41 +280,44 @@ class PgauditParser:
     def _close(self, session: Session, *, keep: bool = False) -> None:
         """Give out the statement at hand. `keep`: more of it may come."""
         pending = session.pending
+        given, learned = session.given, session.learned
+        session.given = keep
+        session.learned = len(pending) if keep else 0
         if not keep:
             session.pending = []
-        if not pending or session.given:
-            session.given = False
+        if given or not pending:
             return
-        session.given = keep
         line = pending[0].line
         draft, counted, plan = self._accesses.of(pending, self._context(session, line))
-        if draft is None:
-            if not keep:
-                self._count(counted, len(pending))
-            else:
-                session.given = False
+        copy = None
         if len(pending) > 1 or pending[0].audit.kind not in {"READ", "WRITE"}:
-            copy = self._learn(session, pending, plan)
-            if copy and draft is not None:
-                draft.derived = copy
-        if draft is not None:
+            copy = self._learn(session, pending[learned:], plan)
+        if draft is None:
+            self._count(counted, len(pending) - learned)
+            return
+        draft.derived = copy
+        if "derived_table" in draft.coverage:
             draft.derived_from = next(
                 (_copy_id(resource.name, line.session_id) for resource in draft.resources if resource.via == "derived"), None
             )
-            self._parsed.drafts.append(draft)
+        self._parsed.drafts.append(draft)
 
     def _context(self, session: Session, line: Line) -> Context:
         database = self._databases.get(line.dbname)
         return Context(
-            self._catalog(session, line.dbname, database),
+            self._catalog(session, line.session_id, line.dbname, database),
             database.routines if database is not None else {},
             self._superusers,
             session.gap,
         )
 
-    def _catalog(self, session: Session, name: str, database: Database | None) -> Catalog:
+    def _catalog(self, session: Session, session_id: str, name: str, database: Database | None) -> Catalog:
         if session.own is not None:
-            return lineage.catalog_of(database or Database(), session.own)
+            version, mine = self._own.get(session_id, (-1, EMPTY))
+            if version != self._version:
+                mine = lineage.catalog_of(database or Database(), session.own)
+                self._own[session_id] = (self._version, mine)
+            return mine
         if database is None:
             return EMPTY
         known = self._catalogs.get(name)
@@ -349,6 +367,7 @@ class PgauditParser:
         if name.startswith("pg_temp."):
             session.own = session.own or Database(copies={})
             remember(session.own.copies, lineage.last_part(name), what)
+            self._version += 1
             return _copy_id(name, line.session_id)
         remember(self._database(line.dbname).copies, lineage.last_part(name), what)
         return name
@@ -379,6 +398,7 @@ class PgauditParser:
 
     def _database(self, name: str) -> Database:
         self._catalogs.pop(name, None)
+        self._version += 1
         known = self._databases.get(name)
         if known is None:
             known = self._databases[name] = Database(views={}, copies={}, routines={})
@@ -390,6 +410,7 @@ class PgauditParser:
         for name in ended or list(self._sessions)[: _SESSIONS // 2]:
             self._close(self._sessions[name])
             del self._sessions[name]
+            self._own.pop(name, None)
 
     def _count(self, kind: str, number: int = 1) -> None:
         counted = self._parsed.counted
@@ -408,6 +429,6 @@ def _copy_id(name: str, session: str) -> str:
 def _kept(session: Session) -> _Kept:
     raws = [event.raw for event in session.pending]
     return _Kept(
-        session.last, session.client, session.closed, session.told, session.file, session.given, session.gap, session.ahead, raws,
-        session.own,
+        session.last, session.client, session.closed, session.told, session.file, session.given, session.gap, session.ahead,
+        session.learned, raws, session.own,
     )  # fmt: skip

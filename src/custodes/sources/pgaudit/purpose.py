@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -38,11 +37,8 @@ def stated_in(text: str) -> Stated:
     return Stated(purpose, reason)
 
 
-def stated_by(session: Stated, comments: Sequence[str]) -> tuple[Stated, str, bool]:
+def stated_by(session: Stated, comment: Stated) -> tuple[Stated, str, bool]:
     """Return what holds, its basis, and whether session and comment contradict each other: the session's tag goes first."""
-    if not comments:
-        return session, "session_tag" if session.purpose or session.reason else "none", False
-    comment = stated_in(" ".join(comments))
     if session.purpose or session.reason:
         conflict = any(mine and theirs and mine != theirs for mine, theirs in zip(session, comment, strict=True))
         return session, "session_tag", conflict

@@ -179,6 +179,33 @@ def _host(origin: str) -> str:
 
 def audit_of(message: str) -> Audit | None:
     """Read an AUDIT message; None if it is not as pgaudit writes it."""
+    return _common(message) or _any_audit(message)
+
+
+def _common(message: str) -> Audit | None:
+    """Read a message without parameters whose object name needs no quotes, as most are."""
+    parts = message.split(",", 7)
+    if len(parts) < 8 or parts[0] != "AUDIT: SESSION":
+        return None
+    _, statement, substatement, kind, command, object_type, name, rest = parts
+    head, _, rows = rest.rpartition(",")
+    if not (head.endswith(",<none>") and rows.isdecimal() and statement.isdecimal() and substatement.isdecimal()):
+        return None
+    text = head[:-7]
+    if text[:1] == '"':
+        text = text[1:-1] if text[-1] == '"' and len(text) > 1 else '"'
+        if '"' in text:
+            if '"' in text.replace('""', ""):
+                return None
+            text = text.replace('""', '"')
+    elif '"' in text or "," in text:
+        return None
+    if '"' in name or '"' in object_type or '"' in command or '"' in kind or len(statement) + len(substatement) + len(rows) > 36:
+        return None
+    return Audit(int(statement), int(substatement), kind, command, object_type, name, text, None, int(rows))
+
+
+def _any_audit(message: str) -> Audit | None:
     found = _AUDIT.fullmatch(message)
     if found is None:
         return None
