@@ -57,7 +57,7 @@ BAD_RECORDS = {
     "a wrong type": (record(CANARY, rows="ten"), "rows is not a number"),
     "an unknown word": (record(action=CANARY), "action is none of the words"),
     "a key that stands twice": (record(CANARY)[:-2] + b', "actor": "b"}\n', "duplicate key"),
-    "endless brackets": (b"[" * 60_000 + b"\n", "nested too deeply"),
+    "endless brackets": (b"[" * 60_000 + b"\n", "not JSON that can be read: nested too deeply"),
 }
 
 
