@@ -13,7 +13,7 @@ from typing import NamedTuple
 from custodes.model.draft import Draft, Note, Parsed, Raw, Rejected
 from custodes.source import Parser, Position
 from custodes.store.memory import Memory
-from custodes.store.vault import Raws, record_key
+from custodes.store.vault import Raws, octets, record_key
 
 _LARGEST = 2**53 - 1
 
@@ -111,7 +111,7 @@ class Gathered:
             rejected=[(at, reasons[id(raw.data)]) for at, raw in enumerate(self.raws) if id(raw.data) in reasons]
             if reasons
             else [],
-            files=list(files),
+            files=[octets(file) for file in files],
             prefixes=list(prefixes),
         )
 
@@ -152,7 +152,7 @@ class Gathered:
 
 def prefix_of(source: str, seq_of: str | None) -> bytes:
     """Return what stands before a record's bytes in its keyed id: the source, and the log's own `seq_of` if it has one."""
-    return f"{source}\0{seq_of or ''}\0".encode("utf-8", "surrogatepass")
+    return octets(f"{source}\0{seq_of or ''}\0")
 
 
 def _bound(draft: Draft) -> None:

@@ -36,9 +36,9 @@ from custodes.store.manifest import SourceState, Tally, read_manifest, write_man
 from custodes.store.memory import Memory
 from custodes.store.parts import Parts, stored_fieldsets
 from custodes.store.plan import Plan
-from custodes.store.rows import About, Fieldsets, Minimiser, Placed, fieldset_table
+from custodes.store.rows import About, Fieldsets, Minimiser, Placed, clean, fieldset_table
 from custodes.store.sealed import Frame
-from custodes.store.vault import RAWS, ROWS, VALUES, Names, Raws, Values, Vault, find_leaves
+from custodes.store.vault import RAWS, ROWS, VALUES, Names, Raws, Values, Vault, find_leaves, octets, text_of
 
 if TYPE_CHECKING:
     from custodes.ledger.log import Log
@@ -77,7 +77,7 @@ class _Pending:
     accesses: list[pa.Table] = field(default_factory=list)
     touches: list[pa.Table] = field(default_factory=list)
     fieldsets: dict[str, list[tuple[str | None, ...]]] = field(default_factory=dict)
-    rejected: list[list[tuple[str, int, str, bytes]]] = field(default_factory=list)
+    rejected: list[list[tuple[bytes, int, str, bytes]]] = field(default_factory=list)
     notes: list[dict[str, str]] = field(default_factory=list)
     positions: dict[str, bytes] = field(default_factory=dict)
     rows: int = 0
@@ -144,7 +144,7 @@ class Settler:
         accesses, touches = _from_ipc(rows.accesses, ACCESSES), _from_ipc(rows.touches, TOUCHES)
         self._enter(values.source, rows, accesses, touches, at)
         self._pending.rejected += _rejected(raws)
-        self._pending.positions.update(values.positions)
+        self._pending.positions.update((text_of(name), content) for name, content in values.positions)
 
     # — a batch —
 
@@ -173,9 +173,9 @@ class Settler:
             cannot_see=state.cannot_see,
         )
         names = Names(
-            pseudonyms=self._pseudonyms.take_fresh(),
+            pseudonyms=[(made, octets(original)) for made, original in self._pseudonyms.take_fresh()],
             subject_keys=self._memory.take_fresh_keys(),
-            ids=[(item.access_id, item.draft.id) for item in placed if item.draft.id is not None],
+            ids=[(item.access_id, octets(item.draft.id)) for item in placed if item.draft.id is not None],
             claimed=claimed,
             given=[
                 (made.key, made.records, item.leaf, bool(item.draft.subjects))
@@ -194,7 +194,7 @@ class Settler:
                 groups=plan.groups,
                 seeds=plan.seeds,
                 lines_seed=plan.lines_seed,
-                positions=list(positions),
+                positions=[(octets(name), content) for name, content in positions],
                 coverage=state.coverage,
             )
             frame = self._vault.intake.append([msgspec.msgpack.encode(part) for part in (names, values, raws, rows)], now.date())
@@ -237,7 +237,7 @@ class Settler:
         for made in drafts:
             if made.draft.id is None:
                 continue
-            own = f"{source}\0{made.draft.id}".encode("utf-8", "surrogatepass")
+            own = octets(f"{source}\0{made.draft.id}")
             key = blake2b(own, key=self._key, digest_size=16, person=b"own id").digest()
             holder = claims.get(key) or self._memory.own_ids.get(key)
             if holder is None:
@@ -334,7 +334,7 @@ def _from_ipc(content: bytes, schema: pa.Schema) -> pa.Table:
     return pa.ipc.open_stream(content).read_all() if content else schema.empty_table()
 
 
-def _rejected(raws: Raws) -> list[list[tuple[str, int, str, bytes]]]:
+def _rejected(raws: Raws) -> list[list[tuple[bytes, int, str, bytes]]]:
     """Return the rejected records of a batch as one frame's content: file, line, reason, bytes."""
     found = [(raws.files[raws.file_of[at]], raws.line[at], reason, raws.data[at]) for at, reason in raws.rejected]
     return [found] if found else []
@@ -347,7 +347,7 @@ def _coverage(manifest: Coverage) -> dict[str, Json]:
 
 
 def _note(source: str, note: Note) -> dict[str, str]:
-    return {"source": source, "kind": note.kind, "text": note.text}
+    return {"source": source, "kind": note.kind, "text": clean(note.text) or ""}
 
 
 def _tally(batch: Gathered, placed: Sequence[Placed]) -> Tally:

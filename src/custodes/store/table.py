@@ -38,7 +38,9 @@ class Table:
         self._slot = _KEY + width
         self._boot = _boot_id()
         if not path.exists():
-            self._make(path, _FIRST, 0, 0).close()
+            fresh = path.with_name(path.name + ".new")
+            self._make(fresh, _FIRST, 0, 0).close()
+            Disk().rename(fresh, path)
         self._map = self._open(path)
         magic, stored, capacity, count, inserted, synced, boot = _HEAD.unpack_from(self._map)
         self._capacity: int = capacity

@@ -31,6 +31,16 @@ _SALT: Final = 16
 Groups = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
 
 
+def octets(text: str) -> bytes:
+    """Return text as bytes that come back as the same text, lone surrogates of damaged logs and file names included."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def text_of(content: bytes) -> str:
+    """Undo `octets`."""
+    return content.decode("utf-8", "surrogatepass")
+
+
 class Names(msgspec.Struct, array_like=True):
     """Who is behind the pseudonyms that a batch met first, new subjects' keys, and the source's own ids by access id.
 
@@ -38,9 +48,9 @@ class Names(msgspec.Struct, array_like=True):
     whole, as `memory.Given` has them, save that the leaf is its place in the batch.
     """
 
-    pseudonyms: list[tuple[str, str]]
+    pseudonyms: list[tuple[str, bytes]]
     subject_keys: list[tuple[str, bytes]]
-    ids: list[tuple[str, str]]
+    ids: list[tuple[str, bytes]]
     claimed: list[tuple[bytes, bytes]]
     given: list[tuple[bytes, bytes, int, bool]]
 
@@ -59,7 +69,7 @@ class Values(msgspec.Struct, array_like=True):
     groups: list[Groups]
     seeds: list[bytes]
     lines_seed: bytes
-    positions: list[tuple[str, bytes]]
+    positions: list[tuple[bytes, bytes]]
     coverage: str
 
 
@@ -69,7 +79,7 @@ class Raws(msgspec.Struct, array_like=True):
     `prefixes[prefix_of[i]]` is what stands before the bytes in the record's keyed id. `rejected`: record → why it was not read.
     """
 
-    files: list[str]
+    files: list[bytes]
     prefixes: list[bytes]
     data: list[bytes]
     file_of: list[int]
@@ -117,7 +127,7 @@ class Vault:
         found: dict[str, str] = {}
         for frame in self.intake.frames():
             part = msgspec.msgpack.decode(frame.section(NAMES), type=Names)
-            found.update((made, original) for made, original in part.pseudonyms if made in pseudonyms)
+            found.update((made, text_of(original)) for made, original in part.pseudonyms if made in pseudonyms)
         return found
 
     def source_ids(self, access_ids: set[str]) -> dict[str, str]:
@@ -125,7 +135,7 @@ class Vault:
         found: dict[str, str] = {}
         for frame in self.intake.frames():
             part = msgspec.msgpack.decode(frame.section(NAMES), type=Names)
-            found.update((public, own) for public, own in part.ids if public in access_ids)
+            found.update((public, text_of(own)) for public, own in part.ids if public in access_ids)
         return found
 
     def own_records(self) -> Iterator[Own]:
