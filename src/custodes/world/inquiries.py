@@ -317,10 +317,12 @@ class Inquiries:
         """Newcomers open test accounts."""
         office, dice = self._office, self._dice
         tests = [one for one in office.company.subjects if one.kind == "test" and not one.episode]
-        unit = dice.one(office.company.units("support") or list(office.company.charter.units))
-        pool, coach = office.pool((unit,), None), office.company.head(unit)
+        newcomer = office.pool(("support",), dice.one(tests).region if tests else None).pick(day, dice)
+        if newcomer is None:
+            return
+        pool, coach = office.pool((newcomer.unit,), None), office.company.head(newcomer.unit)
         team = [one for one in pool.staff if one is not coach and one.works(day)][:3]
-        tests = [one for one in tests if office.may_read(coach.country, one.region, ticket=True)]
+        tests = [one for one in tests if office.may_read(coach.country, one.region)]
         if not team or not tests:
             return
         now = coach.shift_time(day, 0.1)

@@ -151,8 +151,28 @@ class Requests:
 
     def _approved(self, staff: Staff, subject: Subject, fields: list[str], purpose: str, start: int, *, two: bool) -> None:
         office, dice = self._office, self._dice
-        self._last = grant = office.ids.new("grants")
-        office.context.add(
+        self._last = grant = self._grant(staff, subject, fields, purpose=purpose, start=start, stop=start + 7 * DAY)
+        approvers = self._outside().staff
+        approvers = [one for one in approvers if one.unit != staff.unit and not one.episode] or approvers
+        for one in dice.some(approvers, 2 if two else 1):
+            at = start - dice.moment(5 * MINUTE, 20 * HOUR)
+            office.context.add("approvals", grant=grant, approver=one.id, at=at, decision="approve")
+
+    def _grant(
+        self,
+        staff: Staff,
+        subject: Subject,
+        fields: list[str],
+        *,
+        purpose: str,
+        start: int,
+        stop: int,
+        asked_by: Staff | None = None,
+        break_glass: bool = False,
+    ) -> str:
+        """Write a grant and return its id."""
+        grant = self._office.ids.new("grants")
+        self._office.context.add(
             "grants",
             grant=grant,
             actor=staff.id,
@@ -160,15 +180,11 @@ class Requests:
             fields=fields,
             purpose=purpose,
             valid_from=start,
-            valid_to=start + 7 * DAY,
-            requested_by=staff.id,
-            break_glass=False,
+            valid_to=stop,
+            requested_by=(asked_by or staff).id,
+            break_glass=break_glass,
         )
-        approvers = self._outside().staff
-        approvers = [one for one in approvers if one.unit != staff.unit and not one.episode] or approvers
-        for one in dice.some(approvers, 2 if two else 1):
-            at = start - dice.moment(5 * MINUTE, 20 * HOUR)
-            office.context.add("approvals", grant=grant, approver=one.id, at=at, decision="approve")
+        return grant
 
     def emergency(self, day: int) -> None:
         """Imminent harm: the override is used, and reviewed from outside within a day."""
@@ -181,7 +197,7 @@ class Requests:
             return
         subject = self._person(staff)
         now = staff.shift_time(day, dice.roll() * 0.9)
-        incident, grant = office.ids.new("incidents"), office.ids.new("grants")
+        incident = office.ids.new("incidents")
         opened, closed = now - dice.moment(8 * MINUTE, 50 * MINUTE), now + dice.moment(2 * HOUR, 9 * HOUR)
         fields = dice.some(fields, 2)
         office.context.add("incidents", incident=incident, kind="life_safety", opened=opened, closed=closed)
@@ -202,18 +218,7 @@ class Requests:
             approver_class="counsel",
         )
         start = now - dice.moment(MINUTE, 5 * MINUTE)
-        office.context.add(
-            "grants",
-            grant=grant,
-            actor=staff.id,
-            subject=subject.id,
-            fields=fields,
-            purpose="life_safety",
-            valid_from=start,
-            valid_to=start + 30 * MINUTE,
-            requested_by=staff.id,
-            break_glass=True,
-        )
+        grant = self._grant(staff, subject, fields, purpose="life_safety", start=start, stop=start + 30 * MINUTE, break_glass=True)
         review = now + dice.moment(HOUR, 22 * HOUR)
         office.context.add("approvals", grant=grant, approver=reviewer.id, at=review, decision="review_ok")
         for _ in range(dice.between(1, 4)):
@@ -242,19 +247,7 @@ class Requests:
         )
         for _ in range(dice.between(2, 8)):
             subject = self._person(counsel)
-            grant = office.ids.new("grants")
-            office.context.add(
-                "grants",
-                grant=grant,
-                actor=service.id,
-                subject=subject.id,
-                fields=fields,
-                purpose="legal_hold",
-                valid_from=now,
-                valid_to=stop,
-                requested_by=counsel.id,
-                break_glass=False,
-            )
+            grant = self._grant(service, subject, fields, purpose="legal_hold", start=now, stop=stop, asked_by=counsel)
             office.context.add("approvals", grant=grant, approver=privacy.id, at=now - 5 * HOUR, decision="approve")
             office.context.add(
                 "legal",
