@@ -87,6 +87,7 @@ def run(
         press=pictured.press,
         heat=pictured.heat,
         protected_actors=pictured.protected_actors,
+        waterfall=pictured.waterfall,
         engine=f"{engine.name} {engine.version}",
     )
 

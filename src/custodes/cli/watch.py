@@ -115,12 +115,10 @@ def talk() -> Callable[[str], None]:
 
 def display_of(home: Home, run: WatchRun) -> Display:
     """Return display names for everything that the run names."""
+    from custodes.disclose.said import pseudonyms_of
     from custodes.minimise.display import Display
 
-    names = {cell.actor for cell in run.cells} | {cell.subject for cell in run.cells} | set(run.actors)
-    for campaign in run.campaigns:
-        names.update(campaign.actors, campaign.subjects, campaign.linked_subjects)
-    return Display(home.display_key, names)
+    return Display(home.display_key, pseudonyms_of(run))
 
 
 def revealer(home: Home, run: WatchRun) -> Callable[[str], str]:

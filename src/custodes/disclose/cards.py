@@ -21,8 +21,8 @@ from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
 
 _MOST_NAMES: Final = 24
-_MOST_FINDINGS: Final = 12
-_MOST_POINTS: Final = 8
+_MOST_FINDINGS: Final = 10
+_MOST_POINTS: Final = 6
 _MOST_KEYS: Final = 6
 _MOST_EVENTS: Final = 12
 _WIDE: Final = 1184.0
@@ -109,7 +109,7 @@ class Card:
 
 def card(campaign: Campaign, run: WatchRun, names: Names, *, drawn: bool) -> Card:
     """Return the card of one campaign. `drawn`: with its timeline."""
-    found = sorted((run.findings[name] for name in campaign.findings), key=_telling)
+    found = _telling_first([run.findings[name] for name in campaign.findings])
     return Card(
         anchor=f"campaign-{campaign.rank}",
         id=campaign.campaign,
@@ -143,8 +143,15 @@ def place(run: WatchRun, actor: str) -> str:
     return clean(" · ".join(word for word in (facts.unit, facts.country) if word)) if facts else ""
 
 
-def _telling(finding: Finding) -> tuple[int, str, int, str]:
-    return (-LEVELS.index(finding.level), finding.rule, -finding.score, finding.finding)
+def _telling_first(found: Sequence[Finding]) -> list[Finding]:
+    """Each rule speaks once before any speaks twice; among equals the higher level, then the higher score."""
+    ordered = sorted(found, key=lambda one: (-LEVELS.index(one.level), -one.score, one.rule, one.finding))
+    turn: dict[str, int] = defaultdict(int)
+    placed = []
+    for finding in ordered:
+        placed.append((turn[finding.rule], finding))
+        turn[finding.rule] += 1
+    return [finding for _, finding in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _actors(campaign: Campaign, run: WatchRun, names: Names) -> Markup:
@@ -210,7 +217,7 @@ def _bands(campaign: Campaign, run: WatchRun, names: Names) -> Bands | None:
     return Bands(
         wide=Markup(bands.draw(found, public, start, end, title=title, name=name, width=_WIDE, columns=7)),  # noqa: S704  # own SVG
         narrow=Markup(  # noqa: S704  # own SVG
-            bands.draw(found, public, start, end, title=title, name=f"{name}-narrow", width=_SLIM, columns=6, most=12)
+            bands.draw(found, public, start, end, title=title, name=f"{name}-narrow", width=_SLIM, columns=8, most=12)
         ),
         rows=tuple(_band_row(band, bands.counts(band, start, end)) for band in found),
         events=tuple(f"{event.name}, {moment(event.time)}" for event in public),

@@ -18,9 +18,10 @@ from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
 from custodes.rank.sentence import common_unit
 
-MOST_CARDS: Final = 20
-MOST_DRAWN: Final = 10
-MOST_FURTHER: Final = 200
+MOST_CARDS: Final = 10
+MOST_FURTHER: Final = 60
+BANDS_BYTES: Final = 90_000
+"""Timelines are drawn for the first campaigns until they take so much."""
 _MOST_AUDIT: Final = 60
 _WIDE: Final = 1208.0
 _SLIM: Final = 348.0
@@ -147,6 +148,7 @@ class Page:
     nothing: str
     matrix: MatrixPart
     campaigns: tuple[Card, ...]
+    undrawn: str
     further: tuple[FurtherRow, ...]
     cut: tuple[str, ...]
     waterfall: WaterfallPart
@@ -164,6 +166,7 @@ def page_of(run: WatchRun, names: Names) -> Page:
     """Return the page of a run."""
     ordered = sorted(run.campaigns, key=lambda campaign: campaign.rank)
     carded = _carded(ordered)
+    cards = _cards(carded, run, names)
     return Page(
         simulated=run.simulated,
         window=window(run.since, run.until) if run.since and run.until else "",
@@ -173,7 +176,8 @@ def page_of(run: WatchRun, names: Names) -> Page:
         figures=_figures(run),
         nothing=_nothing(run),
         matrix=_matrix(run, names),
-        campaigns=tuple(card(c, run, names, drawn=position < MOST_DRAWN) for position, c in enumerate(carded)),
+        campaigns=cards,
+        undrawn=_undrawn(cards),
         further=_further(ordered[len(carded) :], names),
         cut=_cut(run, len(ordered) - len(carded)),
         waterfall=_waterfall(run),
@@ -201,8 +205,13 @@ def headline(run: WatchRun) -> Markup:
     )
     if run.residue == 0:
         return Markup("Each of {} at personal data has a recorded reason.").format(counted(run.looks, "look", "looks"))
+    top = _top(run)
+    return first + (_account(run, top) if top else ".")
+
+
+def _top(run: WatchRun) -> Campaign | None:
     top = min(run.campaigns, key=lambda campaign: campaign.rank, default=None)
-    return first + (_account(run, top) if top and top.level in _LOUD else ".")
+    return top if top and top.level in _LOUD else None
 
 
 def _account(run: WatchRun, top: Campaign) -> Markup:
@@ -258,6 +267,21 @@ def _carded(ordered: Sequence[Campaign]) -> Sequence[Campaign]:
     return ordered[: min(MOST_CARDS, max(loud, 3))]
 
 
+def _cards(carded: Sequence[Campaign], run: WatchRun, names: Names) -> tuple[Card, ...]:
+    cards: list[Card] = []
+    taken = 0
+    for campaign in carded:
+        cards.append(card(campaign, run, names, drawn=taken < BANDS_BYTES))
+        bands = cards[-1].bands
+        taken += len(bands.wide) + len(bands.narrow) if bands else 0
+    return tuple(cards)
+
+
+def _undrawn(cards: Sequence[Card]) -> str:
+    drawn = sum(card.bands is not None for card in cards)
+    return f"Timelines are drawn for the first {drawn}." if 0 < drawn < len(cards) else ""
+
+
 def _further(rest: Sequence[Campaign], names: Names) -> tuple[FurtherRow, ...]:
     return tuple(FurtherRow(c.rank, c.level, names.text(c.sentence)) for c in rest[:MOST_FURTHER])
 
@@ -274,17 +298,32 @@ def _cut(run: WatchRun, rest: int) -> tuple[str, ...]:
 
 def _matrix(run: WatchRun, names: Names) -> MatrixPart:
     cells = [(cell.actor, cell.subject, cell.count) for cell in run.cells]
-    wide, narrow = seriate.arrange(cells), seriate.arrange(cells, rows=12, columns=14)
+    lead = _lead(run)
+    wide, narrow = seriate.arrange(cells, lead=lead), seriate.arrange(cells, rows=8, columns=14, lead=lead)
     labels = {key: names.plain(key) for key in (*wide.rows, *wide.columns, *narrow.rows, *narrow.columns)}
     notes = {row: place(run, row) for row in wide.rows}
     title = "Who looked at whom without a reason?"
     return MatrixPart(
-        caption=matrix.caption(wide) if wide.counts else "No pair to show",
+        caption=_about(wide, lead),
         wide=Markup(matrix.paint(wide, labels, notes, title=title, width=_WIDE, name="matrix-wide")),  # noqa: S704  # own SVG
         narrow=Markup(matrix.paint(narrow, labels, {}, title=title, width=_SLIM, name="matrix-narrow")),  # noqa: S704  # own SVG
         narrow_size=f"{len(narrow.rows)} × {len(narrow.columns)} of {grouped(narrow.of_rows)} × {grouped(narrow.of_columns)}",
         rows=_matrix_rows(wide, run, names),
     )
+
+
+def _lead(run: WatchRun) -> seriate.Lead | None:
+    """The campaign of which the headline speaks stands in the corner."""
+    top = _top(run)
+    return seriate.Lead(frozenset(top.actors), frozenset((*top.subjects, *top.linked_subjects))) if top else None
+
+
+def _about(shown: seriate.Arranged, lead: seriate.Lead | None) -> str:
+    if not shown.counts:
+        return "No pair to show."
+    corner = " The first campaign stands in the corner." if lead and shown.rows[0] in lead.rows else ""
+    block = "Actors who share subjects stand side by side: a dark block is a group who looked at the same people."
+    return f"{matrix.caption(shown)}.{corner} {block}"
 
 
 def _matrix_rows(shown: seriate.Arranged, run: WatchRun, names: Names) -> tuple[MatrixRow, ...]:
@@ -318,7 +357,7 @@ def _waterfall(run: WatchRun) -> WaterfallPart:
 
 def _heat(run: WatchRun) -> HeatPart:
     cells = [(cell.unit, cell.category, cell.looks, cell.residue) for cell in run.heat]
-    wide, narrow = heat.arrange(cells), heat.arrange(cells, units=12, categories=5)
+    wide, narrow = heat.arrange(cells, units=16, categories=12), heat.arrange(cells, units=10, categories=4)
     labels = {category: wording.category(category) for category in (*wide.categories, *narrow.categories)}
     rows = tuple(HeatRow(unit, tuple(_of(wide.cells.get((unit, category))) for category in wide.categories)) for unit in wide.units)
     return HeatPart(

@@ -76,6 +76,7 @@ LACKED: Final = {
     "E2:cases.opened_by": "the case was opened by the actor",
     "E2:cases.recorded_at": "the case was recorded after the access",
     "E2:cases.scope_kind": "the cited case is about staff, and covers no subject",
+    "E2:policy.purposes": "the stated purpose is not one that policy allows for these fields",
     "E2:datamap.category": "the case's purpose does not cover these fields",
     "E3:approvals.approver": "the grant was not approved from outside the requester's unit and chain",
     "E3:approvals.decision": "the grant was not approved",

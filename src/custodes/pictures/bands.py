@@ -14,7 +14,7 @@ from typing import Final
 
 from custodes.pictures import metrics
 from custodes.pictures.axis import EDGE, SMALL, Axis, Event, Flag, flags_of, heads, height_of, moment, poles, ticks
-from custodes.pictures.colour import fill, stroke
+from custodes.pictures.colour import stroke
 from custodes.pictures.svg import element, grouped, label, line, number, picture, shape, titled
 
 _TEXT: Final = 10.0
@@ -113,7 +113,7 @@ def _gather(band: Band, axis: Axis, columns: float) -> dict[Column, list[datetim
     found: dict[Column, list[datetime]] = {}
     for time, kind in sorted(band.marks):
         if axis.start <= time <= axis.end:
-            found.setdefault((int((axis.x(time) - axis.left) / columns), kind), []).append(time)
+            found.setdefault((int((axis.x(time) - axis.left) / _wide(kind, columns)), kind), []).append(time)
     return found
 
 
@@ -161,29 +161,41 @@ def _names(band: Band, axis: Axis, base: float, *, narrow: bool) -> list[str]:
 
 def _marks(band: Band, axis: Axis, base: float, columns: float, tallest: tuple[int, int]) -> list[str]:
     """One group per kind, so that colours are written once; columns stack what is of the campaign, then what is not."""
-    bar = max(2.0, columns - 1.5)
     above: dict[int, float] = {}
     drawn: dict[str, list[str]] = {kind: [] for kind in _SAID}
     for (place, kind), times in sorted(_gather(band, axis, columns).items()):
-        x = min(axis.left + place * columns + (columns - bar) / 2, axis.right - bar)
+        wide = _wide(kind, columns)
+        x = min(axis.left + (place + 0.5) * wide, axis.right - wide / 2)
         if kind == CALM:
             y, tall = base + 0.8, 2 + (_DOWN - 3) * len(times) / max(tallest[1], 1)
         else:
             tall = (_UP - 2) * len(times) / max(tallest[0], 4)
             y = base - 0.8 - above.get(place, 0.0) - tall
             above[place] = above.get(place, 0.0) + tall
-        many = number(len(times)) if len(times) > 1 else None
-        inset = 0.5 if kind == OTHER else 0.0
-        box = {"x": x + inset, "y": y + inset, "width": bar - 2 * inset, "height": max(1.0, tall - 2 * inset)}
-        drawn[kind].append(element("rect", titled(_hint(kind, times)), data_count=many, **box))
-    return [_group(kind, marks) for kind, marks in drawn.items() if marks]
+        drawn[kind].append(_mark(kind, x, y, times, tall=tall, bar=_bar(kind, columns)))
+    return [_group(kind, marks, _bar(kind, columns)) for kind, marks in drawn.items() if marks]
 
 
-def _group(kind: str, marks: Sequence[str]) -> str:
+def _wide(kind: str, columns: float) -> float:
+    """Explained accesses are the background: their columns are twice as wide."""
+    return columns * 2 if kind == CALM else columns
+
+
+def _bar(kind: str, columns: float) -> float:
+    return max(2.0, _wide(kind, columns) - 1.5)
+
+
+def _mark(kind: str, x: float, y: float, times: Sequence[datetime], *, tall: float, bar: float) -> str:
+    hint, many = titled(_hint(kind, times)), number(len(times)) if len(times) > 1 else None
     if kind == OTHER:
-        return element("g", *marks, class_="cu-open", fill="none", stroke=stroke("open"), data_kind=kind)
-    paint = "r3" if kind == CASE else "calm"
-    return element("g", *marks, class_=f"cu-{paint}", fill=fill(paint), data_kind=kind)
+        box = {"x": x - bar / 2 + 0.5, "y": y + 0.5, "width": bar - 1, "height": max(1.0, tall - 1)}
+        return element("rect", hint, data_count=many, **box)
+    return element("path", hint, d=f"M{number(x)} {number(y)}v{number(tall)}", data_count=many)
+
+
+def _group(kind: str, marks: Sequence[str], bar: float) -> str:
+    paint, wide = {CASE: ("case", bar), CALM: ("calm-bar", bar), OTHER: ("open", 1.0)}[kind]
+    return element("g", *marks, class_=f"cu-{paint}", fill="none", stroke=stroke(paint), stroke_width=wide, data_kind=kind)
 
 
 def _hint(kind: str, times: Sequence[datetime]) -> str:

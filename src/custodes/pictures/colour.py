@@ -41,6 +41,8 @@ _FILLS: Final = {
 _STROKES: Final = {
     "line": ("#e2dbcf", "#3a362f"),
     "axis": ("#8d8577", "#7d766a"),
+    "case": ("#962f20", "#e9a25c"),
+    "calm-bar": ("#7c8b96", "#77858f"),
     "open": ("#b5541f", "#d07f3e"),
     "pole": ("#54429e", "#b4a8f4"),
 }

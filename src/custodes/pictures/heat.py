@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from custodes.pictures import metrics
-from custodes.pictures.svg import element, grouped, label, number, picture, shape, titled
+from custodes.pictures.colour import fill
+from custodes.pictures.svg import element, escape, grouped, label, number, picture, titled
 
 _EDGE: Final = 10.0
 _TEXT: Final = 10.5
@@ -68,12 +69,14 @@ def paint(
     if slanted:
         pitch = min(pitch, (width - left - _EDGE - lean) / max(len(chart.categories), 1))
     body = [_head(word, left + place * pitch, pitch, _EDGE + tall, slanted=slanted) for place, word in enumerate(words)]
+    cells: list[_Cell] = []
     for row, unit in enumerate(chart.units):
         y = _EDGE + tall + 4 + row * _ROW
         body.append(label(left - 10, y + _ROW / 2 + 3.6, unit, size=_TEXT, room=left - _EDGE - 10 + 0.01, anchor="end"))
         for place, category in enumerate(chart.categories):
-            said = f"{unit}, {words[place]}"
-            body.append(_cell(chart.cells.get((unit, category)), said, left + place * pitch, y, pitch))
+            looks, residue = chart.cells.get((unit, category), (0, 0))
+            cells.append(_Cell(f"{unit}, {words[place]}", left + place * pitch, y, looks, residue))
+    body += [piece for level in range(-1, 5) for piece in _level(level, [cell for cell in cells if cell.level == level], pitch)]
     height = _EDGE + tall + 4 + _ROW * len(chart.units) + _EDGE
     full = min(width, left + pitch * len(chart.categories) + lean + _EDGE)
     return picture(name, round(full), height, title=title, desc=_desc(chart), body=body, background=background)
@@ -109,17 +112,48 @@ def _head(word: str, x: float, pitch: float, y: float, *, slanted: bool) -> str:
     return label(x + pitch / 2, y, word, size=_TEXT, room=pitch, paint="soft", anchor="middle")
 
 
-def _cell(counts: tuple[int, int] | None, where: str, x: float, y: float, pitch: float) -> str:
-    middle, centre = y + _ROW / 2, x + pitch / 2
-    if counts is None or not counts[0]:
-        return shape("circle", "dot", title=f"{where}: no look", cx=centre, cy=middle, r=1.2)
-    looks, residue = counts
-    level = step(looks, residue)
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    where: str
+    x: float
+    y: float
+    looks: int
+    residue: int
+
+    @property
+    def level(self) -> int:
+        """Step of the ramp; −1 where nobody looked."""
+        return step(self.looks, self.residue) if self.looks else -1
+
+
+def _level(level: int, cells: Sequence[_Cell], pitch: float) -> list[str]:
+    """All cells of one step in two groups, so that colours are written once."""
+    if not cells:
+        return []
+    if level < 0:
+        return [_group("dot", [_dot(cell, pitch) for cell in cells])]
     paint, ink = (f"h{level}", f"t{level}") if level else ("wash", "soft")
-    hint = f"{where}: {grouped(residue)} of {grouped(looks)} looks without a reason"
-    square = shape("rect", paint, x=x + 1, y=y + 1, width=pitch - 2, height=_ROW - 2, rx=3)
-    text = label(centre, middle + 3.6, said(looks, residue), size=_TEXT, room=pitch - 2, paint=ink, anchor="middle")
-    return element("g", titled(hint), square, text, data_count=number(residue))
+    numbers = [_number(cell, pitch) for cell in cells]
+    return [_group(paint, [_square(cell, pitch) for cell in cells]), _group(ink, numbers, font_size=_TEXT, text_anchor="middle")]
+
+
+def _group(paint: str, pieces: Sequence[str], **attributes: str | float) -> str:
+    return element("g", *pieces, class_=f"cu-{paint}", fill=fill(paint), **attributes)
+
+
+def _dot(cell: _Cell, pitch: float) -> str:
+    return element("circle", titled(f"{cell.where}: no look"), cx=cell.x + pitch / 2, cy=cell.y + _ROW / 2, r=1.2)
+
+
+def _square(cell: _Cell, pitch: float) -> str:
+    hint = f"{cell.where}: {grouped(cell.residue)} of {grouped(cell.looks)} looks without a reason"
+    box = {"x": cell.x + 1, "y": cell.y + 1, "width": pitch - 2, "height": _ROW - 2, "rx": 3}
+    return element("rect", titled(hint), data_count=number(cell.residue), **box)
+
+
+def _number(cell: _Cell, pitch: float) -> str:
+    words = metrics.fit(said(cell.looks, cell.residue), _TEXT, pitch - 2)
+    return element("text", escape(words), x=cell.x + pitch / 2, y=cell.y + _ROW / 2 + 3.6, pointer_events="none")
 
 
 def _desc(chart: Chart) -> str:

@@ -8,8 +8,8 @@ from math import cos, radians, sin
 from typing import Final
 
 from custodes.pictures import colour, metrics
-from custodes.pictures.seriate import Arranged, arrange
-from custodes.pictures.svg import element, escape, grouped, label, number, picture, shape, titled
+from custodes.pictures.seriate import Arranged, Lead, arrange
+from custodes.pictures.svg import alike, element, escape, grouped, label, number, picture, shape, titled
 
 _SLANT: Final = 62
 _UPRIGHT: Final = 90
@@ -18,6 +18,7 @@ _NAME: Final = 10.0
 _HEAD: Final = 9.5
 _NOTE: Final = 9.5
 _EDGE: Final = 10.0
+_MOST_NOTE: Final = 190.0
 _LEGEND: Final = 340.0
 _LEAST_PITCH: Final = 11.5
 _MOST_PITCH: Final = 19.0
@@ -34,6 +35,7 @@ def draw(
     title: str = "Who looked at whom without a reason?",
     rows: int = 40,
     columns: int = 70,
+    lead: Lead | None = None,
     width: float = 1200,
     name: str = "matrix",
     background: str | None = None,
@@ -41,11 +43,17 @@ def draw(
     """Return the picture of (actor, subject, count) cells.
 
     `labels`: id → what is written; `notes`: actor → what stands in grey beside it. At most `rows` × `columns` are drawn, those
-    that stand out most, those that share subjects side by side. Without cells a sentence stands instead.
+    that stand out most, those that share subjects side by side, `lead` in the corner. Without cells a sentence stands instead.
     `background`: a colour, for a picture that stands alone.
     """
     return paint(
-        arrange(cells, rows=rows, columns=columns), labels, notes or {}, title=title, width=width, name=name, background=background
+        arrange(cells, rows=rows, columns=columns, lead=lead),
+        labels,
+        notes or {},
+        title=title,
+        width=width,
+        name=name,
+        background=background,
     )
 
 
@@ -96,7 +104,7 @@ def paint(
     legend, below = _legend(arranged, grid, full)
     body = [
         _dots(arranged, grid, name),
-        *_columns(arranged, labels, grid),
+        _columns(arranged, labels, grid),
         *_rows(arranged, labels, notes, grid),
         *_squares(arranged, labels, grid),
         *legend,
@@ -111,7 +119,7 @@ def paint(
 
 def _grid(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str], width: float) -> tuple[_Grid, float]:
     names = _widest((labels.get(row, row) for row in arranged.rows), _NAME, 190)
-    beside = _widest((notes.get(row, "") for row in arranged.rows), _NOTE, 190)
+    beside = _widest((notes.get(row, "") for row in arranged.rows), _NOTE, _MOST_NOTE)
     tall = _widest((labels.get(column, column) for column in arranged.columns), _HEAD, 170)
     left = _EDGE + names + (10 + beside if beside else 0) + 8
     slant = _UPRIGHT if width < _NARROW else _SLANT
@@ -151,23 +159,32 @@ def _dots(arranged: Arranged, grid: _Grid, name: str) -> str:
     return element("defs", pattern) + area
 
 
-def _columns(arranged: Arranged, labels: Mapping[str, str], grid: _Grid) -> list[str]:
+def _columns(arranged: Arranged, names: Mapping[str, str], grid: _Grid) -> str:
     room = (grid.top - _EDGE - _NAME - 4) / sin(radians(grid.slant)) + 0.01
-    return [
-        label(grid.x(place + 0.5) + 3, grid.top - 5, labels.get(column, column), size=_HEAD, room=room, slant=-grid.slant)
+    texts = (
+        label(grid.x(place + 0.5) + 3, grid.top - 5, names.get(column, column), size=_HEAD, room=room, slant=-grid.slant, bare=True)
         for place, column in enumerate(arranged.columns)
-    ]
+    )
+    return alike(texts, size=_HEAD)
 
 
-def _rows(arranged: Arranged, labels: Mapping[str, str], notes: Mapping[str, str], grid: _Grid) -> list[str]:
-    drawn = []
+def _rows(arranged: Arranged, names: Mapping[str, str], notes: Mapping[str, str], grid: _Grid) -> list[str]:
+    said, beside = [], []
+    x = _EDGE + grid.names + 10
     for place, row in enumerate(arranged.rows):
         y = grid.y(place + 0.5) + _NAME * 0.36
-        drawn.append(label(_EDGE, y, labels.get(row, row), size=_NAME, room=grid.names + 0.01))
+        said.append(label(_EDGE, y, names.get(row, row), size=_NAME, room=grid.names + 0.01, bare=True))
         if notes.get(row):
-            x = _EDGE + grid.names + 10
-            drawn.append(label(x, y, notes[row], size=_NOTE, room=grid.notes + 0.01, paint="soft"))
-    return drawn
+            beside.append(label(x, y, _ending(notes[row]), size=_NOTE, room=grid.notes + 0.01, bare=True))
+    return [alike(said, size=_NAME), *([alike(beside, size=_NOTE, paint="soft")] if beside else [])]
+
+
+def _ending(path: str) -> str:
+    """Shorten a long unit path at its beginning: its end, with the country, tells most."""
+    short = path
+    while metrics.width(metrics.clean(short), _NOTE) > _MOST_NOTE and "/" in short.removeprefix("…/"):
+        short = "…/" + short.removeprefix("…/").partition("/")[2]
+    return short
 
 
 def _squares(arranged: Arranged, labels: Mapping[str, str], grid: _Grid) -> list[str]:

@@ -1,25 +1,30 @@
 """Which rows and columns of a large matrix are shown, and in which order: those who share subjects lie together.
 
-1. Residual of each cell against independence, `(n − e) / √(e + ¼)`; only its positive part counts.
-2. Rows with the largest sum of squares of it are kept, then the columns with the largest within these rows, then of the rows
-   those that still have a cell. (Squares, so that a few strong cells weigh more than a long tail of single looks.)
-3. Of `log1p` of it the first pair of singular vectors is found by power iteration from a vector of ones, in plain Python,
-   rounded to nine digits. Rows and columns that take part in the pair come first, strongest first, ties by id; the same is
-   repeated on what is left, so that weaker groups follow as blocks along the diagonal instead of in the order of their ids.
+1. Everything is measured against chance: residual `(n − e) / √(e + ¼)`, of which only the positive part counts; of a cell against
+   independence, and of a pair of rows by the number of columns that they share. (Of cells alone the rows with one often repeated
+   look come first, and a group that spreads few looks over many subjects is lost among them.)
+2. Rows named by `lead` are kept first, then those with the closest partner, then those with the strongest cells.
+3. The kept rows fall into blocks: the leading vector of the squared residuals of their pairs, found by power iteration in plain
+   Python, rounded to nine digits, names the rows of the strongest block; the same is repeated on the rest. It has no sign to flip
+   and does not depend on a machine's linear algebra.
+4. Block by block the columns are taken that most of its rows share, so that blocks lie along the diagonal. Ties go by id.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import log1p, sqrt
 from typing import Final
 
 ROUNDS: Final = 200
 _DIGITS: Final = 9
 _SHARE: Final = 0.15
-"""Part of the strongest entry of a singular vector from which on a row or column belongs to its block."""
+"""Part of the strongest entry of the leading vector from which on a row belongs to its block."""
+_CROWD: Final = 60
+"""A column with more rows than this says nothing about pairs."""
 Pair = tuple[str, str]
 
 
@@ -35,23 +40,33 @@ class Arranged:
     total: int
 
 
-def arrange(cells: Iterable[tuple[str, str, int]], *, rows: int = 40, columns: int = 70) -> Arranged:
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What stands in the corner whatever else is there: the rows and columns of which the text speaks first."""
+
+    rows: frozenset[str] = frozenset()
+    columns: frozenset[str] = frozenset()
+
+
+def arrange(cells: Iterable[tuple[str, str, int]], *, rows: int = 40, columns: int = 70, lead: Lead | None = None) -> Arranged:
     """Choose and order. Cells are (row, column, count); equal pairs are added up, counts below 1 left out."""
     counts: dict[Pair, int] = defaultdict(int)
     for row, column, count in cells:
         if count > 0:
             counts[row, column] += count
     ordered = dict(sorted(counts.items()))
-    weights = _residuals(ordered)
-    kept_rows = _heaviest(((row, weight) for (row, _), weight in weights.items()), rows)
-    kept_columns = _heaviest(((column, weight) for (row, column), weight in weights.items() if row in kept_rows), columns)
-    inside = {pair: log1p(weight) for pair, weight in weights.items() if pair[0] in kept_rows and pair[1] in kept_columns}
-    kept_rows.intersection_update({row for row, _ in inside})
-    in_order = _peel(inside, kept_rows, kept_columns)
+    weights = {pair: round(log1p(weight), _DIGITS) for pair, weight in _residuals(ordered).items()}
+    first = lead or Lead()
+    close = _closeness(ordered)
+    kept = _keep(weights, close, rows, first)
+    blocks = _blocks(kept, close, first)
+    in_order = _columns(blocks, weights, columns, first)
+    shown = _rows(blocks, in_order, weights)
+    inside = {pair: count for pair, count in ordered.items() if pair[0] in shown and pair[1] in in_order}
     return Arranged(
-        rows=in_order[0],
-        columns=in_order[1],
-        counts={pair: count for pair, count in ordered.items() if pair[0] in kept_rows and pair[1] in kept_columns},
+        rows=tuple(shown),
+        columns=tuple(in_order),
+        counts=inside,
         of_rows=len({row for row, _ in ordered}),
         of_columns=len({column for _, column in ordered}),
         total=sum(ordered.values()),
@@ -65,73 +80,108 @@ def _residuals(counts: Mapping[Pair, int]) -> dict[Pair, float]:
     for (row, column), count in counts.items():
         by_row[row] += count
         by_column[column] += count
-    found = {}
-    for (row, column), count in counts.items():
-        expected = by_row[row] * by_column[column] / total
-        found[row, column] = max(0.0, (count - expected) / sqrt(expected + 0.25))
-    return found
+    return {pair: _residual(count, by_row[pair[0]] * by_column[pair[1]] / total) for pair, count in counts.items()}
 
 
-def _heaviest(weights: Iterable[tuple[str, float]], most: int) -> set[str]:
-    sums: dict[str, float] = defaultdict(float)
-    for key, weight in weights:
-        sums[key] += weight * weight
-    return set(sorted(sums, key=lambda key: (-round(sums[key], _DIGITS), key))[:most])
+def _residual(count: int, expected: float) -> float:
+    return max(0.0, (count - expected) / sqrt(expected + 0.25))
 
 
-def _peel(cells: Mapping[Pair, float], rows: set[str], columns: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    left_rows, left_columns = set(rows), set(columns)
-    order_rows: list[str] = []
-    order_columns: list[str] = []
-    rest = dict(cells)
-    while rest and any(rest.values()):
-        of_rows, of_columns = _first_pair(rest)
-        block_rows, block_columns = _block(of_rows, left_rows), _block(of_columns, left_columns)
-        order_rows += block_rows
-        order_columns += block_columns
-        left_rows.difference_update(block_rows)
-        left_columns.difference_update(block_columns)
-        rest = {pair: weight for pair, weight in rest.items() if pair[0] in left_rows and pair[1] in left_columns}
-    return (*order_rows, *sorted(left_rows)), (*order_columns, *_by_first_row(cells, order_rows, left_columns))
+def _closeness(counts: Mapping[Pair, int]) -> dict[Pair, float]:
+    """Return for each pair of rows that share columns how far they share more than chance would have it."""
+    seen: dict[str, list[str]] = defaultdict(list)
+    wide: dict[str, int] = defaultdict(int)
+    for row, column in counts:
+        seen[column].append(row)
+        wide[row] += 1
+    shared: dict[Pair, int] = defaultdict(int)
+    for together in seen.values():
+        if len(together) <= _CROWD:
+            for pair in combinations(sorted(together), 2):
+                shared[pair] += 1
+    chance = sum(len(together) * (len(together) - 1) for together in seen.values()) / max(1, len(counts)) ** 2
+    return {pair: round(_residual(count, wide[pair[0]] * wide[pair[1]] * chance), _DIGITS) for pair, count in shared.items()}
 
 
-def _block(vector: Mapping[str, float], left: set[str]) -> list[str]:
-    strongest = max(vector.values())
-    inside = [key for key in vector if key in left and vector[key] >= _SHARE * strongest]
-    return sorted(inside, key=lambda key: (-vector[key], key))
+def _keep(weights: Mapping[Pair, float], close: Mapping[Pair, float], most: int, lead: Lead) -> list[str]:
+    strongest: dict[str, float] = defaultdict(float)
+    partner: dict[str, float] = defaultdict(float)
+    for (row, _), weight in weights.items():
+        strongest[row] = max(strongest[row], weight)
+    for pair, value in close.items():
+        for row in pair:
+            partner[row] = max(partner[row], value)
+    rows = {row for row, _ in weights}
+    return sorted(rows, key=lambda row: (row not in lead.rows, -partner[row], -strongest[row], row))[:most]
 
 
-def _by_first_row(cells: Mapping[Pair, float], rows: list[str], columns: set[str]) -> list[str]:
-    """Columns that no block took stand in the order of the first row that has them."""
-    place = {row: position for position, row in enumerate(rows)}
-    first = dict.fromkeys(columns, len(rows))
-    for (row, column), weight in cells.items():
-        if column in first and weight > 0:
-            first[column] = min(first[column], place.get(row, len(rows)))
-    return sorted(columns, key=lambda column: (first[column], column))
+def _blocks(kept: Sequence[str], close: Mapping[Pair, float], lead: Lead) -> list[list[str]]:
+    """Return the kept rows in blocks, the leading one first, then by closeness; rows without a partner are blocks of their own."""
+    leading = [row for row in kept if row in lead.rows]
+    left = [row for row in kept if row not in lead.rows]
+    blocks = [leading] if leading else []
+    while left:
+        inside = set(left)
+        squares = {pair: value * value for pair, value in close.items() if value > 0 and inside.issuperset(pair)}
+        block = _strongest(squares) if squares else left[:1]
+        blocks.append(block)
+        left = [row for row in left if row not in block]
+    return blocks
 
 
-def _first_pair(cells: Mapping[Pair, float]) -> tuple[dict[str, float], dict[str, float]]:
-    of_columns = dict.fromkeys(sorted({column for _, column in cells}), 1.0)
-    of_rows = dict.fromkeys(sorted({row for row, _ in cells}), 0.0)
+def _strongest(squares: Mapping[Pair, float]) -> list[str]:
+    """Return the rows of the leading vector. (The shift by the largest entry keeps two partners from swinging for ever.)"""
+    vector = dict.fromkeys(sorted({row for pair in squares for row in pair}), 1.0)
+    shift = max(squares.values())
     for _ in range(ROUNDS):
-        of_rows = dict.fromkeys(of_rows, 0.0)
-        for (row, column), weight in cells.items():
-            of_rows[row] += weight * of_columns[column]
-        _normalise(of_rows)
-        of_columns = dict.fromkeys(of_columns, 0.0)
-        for (row, column), weight in cells.items():
-            of_columns[column] += weight * of_rows[row]
-        _normalise(of_columns)
-    return _rounded(of_rows), _rounded(of_columns)
+        turned = {row: shift * value for row, value in vector.items()}
+        for (one, two), value in squares.items():
+            turned[one] += value * vector[two]
+            turned[two] += value * vector[one]
+        length = sqrt(sum(value * value for value in turned.values()))
+        vector = {row: value / length for row, value in turned.items()}
+    vector = {row: round(value, _DIGITS) for row, value in vector.items()}
+    least = _SHARE * max(vector.values())
+    return sorted((row for row, value in vector.items() if value >= least), key=lambda row: (-vector[row], row))
 
 
-def _normalise(vector: dict[str, float]) -> None:
-    length = sqrt(sum(value * value for value in vector.values()))
-    if length:
-        for key in vector:
-            vector[key] /= length
+def _columns(blocks: Sequence[Sequence[str]], weights: Mapping[Pair, float], most: int, lead: Lead) -> list[str]:
+    """Take columns block by block; a block leaves one for each later row, but may always take half of what is left."""
+    of_row: dict[str, list[str]] = defaultdict(list)
+    for row, column in weights:
+        of_row[row].append(column)
+    taken: dict[str, None] = {}
+    later = sum(map(len, blocks))
+    for block in blocks:
+        later -= len(block)
+        left = most - len(taken)
+        room = max(left - later, -(-left // 2))
+        taken.update(dict.fromkeys(_shared(block, of_row, weights, taken, lead)[:room]))
+    return list(taken)
 
 
-def _rounded(vector: Mapping[str, float]) -> dict[str, float]:
-    return {key: round(value, _DIGITS) for key, value in vector.items()}
+def _shared(
+    block: Sequence[str], of_row: Mapping[str, list[str]], weights: Mapping[Pair, float], taken: Collection[str], lead: Lead
+) -> list[str]:
+    readers: dict[str, int] = defaultdict(int)
+    strength: dict[str, float] = defaultdict(float)
+    for row in block:
+        for column in of_row[row]:
+            if column not in taken:
+                readers[column] += 1
+                strength[column] += weights[row, column]
+    return sorted(
+        readers, key=lambda column: (column not in lead.columns, -readers[column], -round(strength[column], _DIGITS), column)
+    )
+
+
+def _rows(blocks: Sequence[Sequence[str]], columns: Sequence[str], weights: Mapping[Pair, float]) -> list[str]:
+    """Order the rows of each block by what they hold in the columns shown; rows that hold nothing there are not shown."""
+    inside = set(columns)
+    held: dict[str, float] = defaultdict(float)
+    present = set()
+    for (row, column), weight in weights.items():
+        if column in inside:
+            held[row] += weight
+            present.add(row)
+    return [row for block in blocks for row in sorted(block, key=lambda row: (-round(held[row], _DIGITS), row)) if row in present]

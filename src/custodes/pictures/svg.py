@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from custodes.pictures import colour, metrics
 
 FONT: Final = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+_LINES: Final = re.compile(r"(/>|</\w+>)(?=<\w)")
+"""After each element whose neighbour begins: one line for each mark, so that pictures can be compared."""
 Value = str | float | int | None
 
 
@@ -67,8 +70,12 @@ def label(
     anchor: str | None = None,
     bold: bool = False,
     slant: float | None = None,
+    bare: bool = False,
 ) -> str:
-    """Return a text that fits into `room` pixels; a shortened one carries the whole as `<title>`. Empty text gives nothing."""
+    """Return a text that fits into `room` pixels; a shortened one carries the whole as `<title>`. Empty text gives nothing.
+
+    `bare`: size and colour are those of the group around it (`alike`).
+    """
     shown = metrics.fit(text, size, room, bold=bold)
     if not shown:
         return ""
@@ -76,15 +83,20 @@ def label(
     return element(
         "text",
         *content,
-        class_=f"cu-{paint}",
+        class_=None if bare else f"cu-{paint}",
         x=x,
         y=y,
-        font_size=size,
+        font_size=None if bare else size,
         font_weight="600" if bold else None,
         text_anchor=anchor,
-        fill=colour.fill(paint),
+        fill=None if bare else colour.fill(paint),
         transform=None if slant is None else f"rotate({number(slant)} {number(x)} {number(y)})",
     )
+
+
+def alike(texts: Iterable[str], *, size: float, paint: str = "ink") -> str:
+    """Return a group of bare labels, size and colour written once."""
+    return element("g", *texts, class_=f"cu-{paint}", fill=colour.fill(paint), font_size=size)
 
 
 def picture(
@@ -92,7 +104,7 @@ def picture(
 ) -> str:
     """Return a whole picture. `name` makes ids unique in a page; `background`: a colour for pictures that stand alone."""
     ground = element("rect", width=width, height=height, fill=background) if background else ""
-    return element(
+    whole = element(
         "svg",
         f'<title id="{name}-title">{escape(metrics.clean(title))}</title>',
         f'<desc id="{name}-desc">{escape(metrics.clean(desc))}</desc>',
@@ -105,4 +117,5 @@ def picture(
         role="img",
         aria_labelledby=f"{name}-title {name}-desc",
         font_family=FONT,
-    ).replace("><", ">\n<")
+    )
+    return _LINES.sub(r"\1\n", whole)
