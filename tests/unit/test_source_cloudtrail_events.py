@@ -227,14 +227,26 @@ def test_free_session_name_is_not_believed() -> None:
     assert "actor_hidden" in got.coverage
 
 
+def test_session_name_that_looks_like_an_instance_does_not_hide_who_assumed_it() -> None:
+    arn = "arn:aws:sts::1:assumed-role/analyst/i-0123456789abcdef0"
+    assert last(assume(PERSON, arn), event(userIdentity=session(arn))).on_behalf_of == "ann"
+
+
 def test_session_name_of_single_sign_on_is_the_human() -> None:
-    got = one(userIdentity=session("arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_1/ann@example.org"))
+    identity = session("arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_1/ann@example.org")
+    assert one(userIdentity=identity).on_behalf_of is None
+    issuer = "arn:aws:iam::1:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_1"
+    identity["sessionContext"]["sessionIssuer"]["arn"] = issuer
+    got = one(userIdentity=identity)
     assert (got.on_behalf_of, got.behalf_basis) == ("ann@example.org", "session_name")
 
 
-def test_source_identity_is_the_human() -> None:
-    got = one(userIdentity=session(sourceIdentity="ann"))
-    assert (got.on_behalf_of, got.behalf_basis) == ("ann", "declared")
+def test_source_identity_is_the_human_unless_the_creating_call_proves_another() -> None:
+    use = event(userIdentity=session(sourceIdentity="bob"))
+    assert (last(use).on_behalf_of, last(use).behalf_basis) == ("bob", "declared")
+    assert "actor_hidden" not in last(use).coverage
+    proven = last(assume(PERSON), use)
+    assert (proven.on_behalf_of, proven.behalf_basis) == ("ann", "assume_role_chain")
 
 
 def test_waiting_events_survive_a_restart() -> None:
