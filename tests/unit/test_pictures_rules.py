@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import svg_reading
 import synthetic_run
 
 from custodes.pictures import axis, bands, colour, heat, matrix, waterfall
+from custodes.pictures.seriate import Lead
 
 GOLDEN = Path(__file__).resolve().parent.parent / "made" / "golden"
 DAY = datetime(2026, 4, 1, tzinfo=UTC)
@@ -227,3 +229,46 @@ def test_every_press_event_has_its_line():
     assert picture.count('class="cu-pole"') == 30
     assert ">and 22 more<" in picture
     assert svg_reading.covered(picture) == []
+
+
+def busy_company(seed):
+    """A quiet ring of four on 20 subjects, two looks in three, one look each, among 120 busy actors with often repeated looks."""
+    dice = random.Random(seed)
+    ring = [(f"ring-{n}", f"target-{m:02}", 1) for n in range(4) for m in range(20) if dice.random() < 0.66]
+    crowd = [
+        (f"busy-{n:03}", f"subject-{dice.randrange(6000):04}", 1 + int(dice.expovariate(0.4)))
+        for n in range(120)
+        for _ in range(90)
+    ]
+    return ring, crowd
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_quiet_ring_stands_in_the_corner_among_busy_actors(seed):
+    ring, crowd = busy_company(seed)
+    arranged = matrix.arrange([*crowd, *ring])
+    assert {row[:5] for row in arranged.rows[:4]} == {"ring-"}
+    corner = {(row, column) for row in arranged.rows[:4] for column in arranged.columns[:24]}
+    assert len({pair[:2] for pair in ring} & corner) >= 0.9 * len(ring)
+
+
+def test_what_the_text_names_first_stands_in_the_corner():
+    ring, crowd = busy_company(1)
+    named = Lead(frozenset({"busy-007", "busy-008"}), frozenset())
+    arranged = matrix.arrange([*crowd, *ring], lead=named)
+    assert set(arranged.rows[:2]) == named.rows
+    assert {row[:5] for row in arranged.rows[2:6]} == {"ring-"}
+    assert {column for (row, column) in arranged.counts if row == "busy-007"} & set(arranged.columns[:20])
+
+
+def test_every_row_and_column_that_is_shown_has_a_cell():
+    ring, crowd = busy_company(2)
+    arranged = matrix.arrange([*crowd, *ring])
+    assert {row for row, _ in arranged.counts} == set(arranged.rows)
+    assert {column for _, column in arranged.counts} == set(arranged.columns)
+    assert len(arranged.columns) == 70
+
+
+def test_long_units_keep_their_end():
+    picture = matrix.draw(CELLS, LABELS, {"a-1": "trust_safety/investigations/special/dublin-north · IE"})
+    assert re.search(r">…/[\w/-]*dublin-north · IE<", picture)

@@ -176,6 +176,29 @@ def test_card_says_what_was_ruled_out_and_what_to_check_first(page):
     assert "press PR-17, PR-18" in said
 
 
+def test_each_rule_speaks_once_before_any_speaks_twice(page):
+    first = page[page.index('id="campaign-1"') : page.index('id="campaign-2"')]
+    rules = re.findall(r"<tr><td>(D\d\d)<br>", first)
+    assert sorted(rules[:4]) == ["D02", "D03", "D04", "D09"]
+    assert rules[4:] == ["D09", "D09", "D09"]
+
+
+def test_the_headline_group_stands_in_the_corner_of_the_matrix(run, page):
+    names = Display(KEY, pseudonyms_of(run))
+    ring = {names.name(actor) for actor in run.campaigns[0].actors}
+    table = re.search(r"<th>Actor</th><th>Place of work</th>.*?</tbody>", page, re.DOTALL)[0]
+    assert set(re.findall(r'<tr><td><span class="actor">([^<]+)', table)[:4]) == ring
+    assert "The first campaign stands in the corner." in text_of(page)
+
+
+def test_waterfall_adds_up_where_each_look_is_counted_once(run, page):
+    assert sum(run.explained.values()) + run.residue == run.looks
+    assert "All looks, less those with a recorded reason, reason by reason" in text_of(page)
+    twice = {**run.explained, "E3": 50_000}
+    assert "a look may have several" in text_of(report(dataclasses.replace(run, explained=twice)))
+    assert report(dataclasses.replace(run, explained=twice, waterfall=run.explained)) == page
+
+
 def test_bands_show_cited_press_events_only(page):
     assert "article PR-17, 3 Apr 2026 09:00 UTC" in page
     assert "PR-02" not in page

@@ -126,7 +126,7 @@ def card(campaign: Campaign, run: WatchRun, names: Names, *, drawn: bool) -> Car
         route=campaign.route,
         bands=_bands(campaign, run, names) if drawn else None,
         against=tuple(Point(wording.against(code), code=code) for code in campaign.codes),
-        ruled_out=tuple(_ruled_out(token) for token in campaign.missing[:_MOST_POINTS]),
+        ruled_out=_ruled_out(campaign.missing),
         innocent=tuple(names.text(text) for text in unique((t for f in found for t in f.innocent), _MOST_POINTS)),
         questions=tuple(names.text(text) for text in unique((t for f in found for t in f.questions), _MOST_POINTS)),
         findings=tuple(_finding(finding, names) for finding in found[:_MOST_FINDINGS]),
@@ -173,10 +173,16 @@ def _people(subjects: Sequence[str], names: Names) -> Markup:
     return Markup('{} <span class="soft small">· {}</span>').format(grouped(len(subjects)), names.listed(subjects, _MOST_NAMES))
 
 
-def _ruled_out(token: str) -> Point:
-    code = token.partition(":")[0]
-    reason = wording.reason(code)
-    return Point(wording.lacked(token), code=code, reason=reason[:1].upper() + reason[1:])
+def _ruled_out(missing: Sequence[str]) -> tuple[Point, ...]:
+    """Each innocent reason once, most often lacking first, with everything that it lacked."""
+    by_code: dict[str, list[str]] = {}
+    for token in missing:
+        by_code.setdefault(token.partition(":")[0], []).append(wording.lacked(token))
+    points = []
+    for code, lacked in list(by_code.items())[:_MOST_POINTS]:
+        reason = wording.reason(code)
+        points.append(Point("; ".join(unique(lacked, _MOST_POINTS)), code=code, reason=reason[:1].upper() + reason[1:]))
+    return tuple(points)
 
 
 def _finding(finding: Finding, names: Names) -> FindingRow:

@@ -14,8 +14,8 @@ from custodes.model.run import WatchRun
 from custodes.pictures.metrics import clean
 from custodes.pictures.svg import grouped
 
-_WHOLE: Final = re.compile(rf"{PSEUDONYM.pattern}|\b\d{{4}}-\d\d-\d\d\b")
-"""What no line may break: names and dates."""
+_WHOLE: Final = re.compile(rf"{PSEUDONYM.pattern}|\b\d{{4}}-\d\d-\d\d\b|\b[A-Za-z]{{1,5}}-\d{{4,}}\b")
+"""What no line may break: names, dates and the ids of tickets and cases."""
 
 
 def pseudonyms_of(run: WatchRun) -> set[str]:

@@ -292,7 +292,7 @@ def _key_mark(kind: str, x: float, y: float) -> list[str]:
     if kind == CALM:
         return [shape("rect", "calm", x=x, y=y - 7, width=5, height=7)]
     if kind == _LENT:
-        return [shape("rect", "lent", x=x - 2, y=y - 5, width=11, height=4, rx=2)]
+        return [shape("rect", "lent", x=x, y=y - 5, width=9, height=4, rx=2)]
     return []
 
 
