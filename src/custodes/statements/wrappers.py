@@ -37,7 +37,7 @@ _ROUTINE_CALL: Final = re.compile(rf"\s*call\s+({_NAME})", _I)
 _DO: Final = re.compile(r"\s*do\s+(?:language\s+[\w\"]+\s+)?\0s", _I)
 _EXECUTE: Final = re.compile(rf"\s*execute\s+({_NAME})", _I)
 _INSTEAD: Final = re.compile(
-    r"\s*(?:begin|start\s+transaction|commit|end|rollback|savepoint|release|set|reset|show|discard)\b[^;]*\Z", _I
+    r"\s*(?:begin|start\s+transaction|commit|end|rollback|savepoint|release|set|reset|show|discard|refresh)\b[^;]*\Z", _I
 )
 _TABLE: Final = re.compile(r"(?:\A|(?<=[(;]))\s*table\s+(?:only\s+)?(?=[\w\"])", _I)
 _ONLY: Final = re.compile(r"\b(from|join|update|using)\s+only\b(?=\s*[\w\"])", _I)

@@ -129,7 +129,7 @@ class Accesses:
             draft.action = "delete" if audit.command in _DELETES else "write"
         elif plan.action not in {"query", "export"}:
             draft.action = "query"
-        if audit.rows is not None and audit.command != "DECLARE CURSOR":
+        if audit.rows is not None and audit.command not in _UNCOUNTED:
             draft.rows, draft.rows_basis = audit.rows, "reported"
         if plan.routines or context.gap or line.user in context.superusers:
             self._flags(draft, (), (), context, (reading,))
@@ -163,7 +163,7 @@ class Accesses:
         """Return operations that read or change tables although the log names none: cursors, or pgaudit.log_relation off."""
         found = []
         for operation in operations:
-            if operation.audit.kind in {"READ", "WRITE"} and operation.audit.command not in {"PREPARE", "COPY"}:
+            if operation.audit.kind in {"READ", "WRITE"} and operation.audit.command != "PREPARE":
                 plan = self.reading(line, operation.text, None, context.catalog).plan
                 if plan.resources or plan.names:
                     found.append(operation)
@@ -181,7 +181,7 @@ class Accesses:
             return None, "prepare", None
         block = "DO" in {op.audit.command for op in operations}
         if main is None and not routines and not block:
-            return None, _COUNTED.get(min(kinds), "other"), None
+            return None, "setting" if command in {"SET", "RESET"} else min(kinds).lower(), None
         text = main or operations[0]
         reading = self.reading(line, text.text, text.audit.parameters, context.catalog)
         if main is not None and not reading.plan.runs and not routines:
@@ -342,7 +342,9 @@ class Accesses:
 
 
 _NO_AUDIT: Final = Audit(0, 0, "", "", "", "", "", None, None)
-_COUNTED: Final = {"DDL": "ddl", "ROLE": "role", "MISC": "setting", "MISC_SET": "setting", "FUNCTION": "other"}
+_WEIGHT: Final = {"WRITE": 0, "READ": 1}
+_UNCOUNTED: Final = frozenset({"DECLARE CURSOR", "COPY", "TRUNCATE TABLE"})
+"""Commands for which the log says 0 rows whatever they did."""
 
 
 def _operations(events: Sequence[Event]) -> list[Operation]:
@@ -359,7 +361,7 @@ def _operations(events: Sequence[Event]) -> list[Operation]:
         text = next((audit.text for audit in audits if audit.text not in HIDDEN), text)
         names = tuple(dict.fromkeys(name for audit in audits for name in _named(audit)))
         first = audits[0]
-        chosen = next((audit for audit in audits if audit.kind == "WRITE"), first)
+        chosen = min(audits, key=lambda audit: _WEIGHT.get(audit.kind, 2))
         operations.append(Operation(chosen._replace(parameters=first.parameters), text, names))
     return operations
 
@@ -409,7 +411,7 @@ def _describe(
         draft.operation = "COPY"
     else:
         draft.action = "query"
-    rows = [op.audit.rows for op in about if op.audit.command != "DECLARE CURSOR"]
+    rows = [op.audit.rows for op in about if op.audit.command not in _UNCOUNTED]
     if rows and None not in rows:
         draft.rows = sum(row for row in rows if row is not None)
         draft.rows_basis = "inner_statement" if wrappers else "reported"

@@ -360,6 +360,10 @@ class PgauditParser:
                 remember(database.views, lineage.last_part(name), text)
         elif command.startswith("DROP "):
             self._dropped(session, event, name)
+        elif command == "REFRESH MATERIALIZED VIEW":
+            return name
+        elif command in _CHANGES:
+            self._setting(event, lexer.strip(audit.text).key)
         return None
 
     def _copy(self, session: Session, line: Line, name: str, plan: Plan | None) -> str:
