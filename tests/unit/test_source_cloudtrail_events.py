@@ -139,6 +139,12 @@ def test_only_settings_show_nobody(name: str, source: str, scope: str) -> None:
     assert one(name=name, source=source, eventCategory="Management").subject_scope == scope
 
 
+def test_things_are_named_by_their_kind_for_their_names_may_be_persons() -> None:
+    arns = ["arn:aws:iam::1:user/ann", "arn:aws:iam::1:user/bob", "arn:aws:sns:eu:1:topic-of-ann", "ann", None]
+    got = one(name="GetUser", source="iam", resources=[{"ARN": arn} for arn in arns])
+    assert [resource.name for resource in got.resources] == ["iam:user", "sns"]
+
+
 def test_object_read_is_recognised_without_its_category() -> None:
     got = one(eventCategory="Management", requestParameters={"bucketName": "b", "key": "k"})
     assert (got.extra["event_category"], got.subject_scope, got.action) == ("data", "unknown", "read")

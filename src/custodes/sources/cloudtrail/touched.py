@@ -111,11 +111,15 @@ def _attribute(value: Any) -> str | None:
 
 
 def _named_resources(event: Mapping[str, Any]) -> list[Resource]:
+    """Return the kinds of things that were touched, such as `iam:user`: their own names may be ids of persons, and stay sealed."""
     arns = [text_of(item, "ARN") or text_of(item, "arn") for item in maps_of(event, "resources")]
-    return [Resource(arn, "other") for arn in dict.fromkeys(arns) if arn][:_MOST_RESOURCES]
+    kinds = [
+        match["service"] + (f":{match['kind']}" if match["kind"] else "") for arn in arns if arn and (match := _ARN.match(arn))
+    ]
+    return [Resource(kind, "other") for kind in dict.fromkeys(kinds)]
 
 
-_MOST_RESOURCES: Final = 50
+_ARN: Final = re.compile(r"arn:[\w-]*:(?P<service>[\w-]+):[\w-]*:\d*:(?:(?P<kind>[\w-]+)[/:])?")
 
 
 def _shows_no_persons(system: str, name: str) -> bool:
