@@ -317,6 +317,7 @@ def test_an_episode_that_cannot_fit_names_the_smallest_size(tmp_path):
     with pytest.raises(ConfigError, match="does not fit") as caught:
         world.build(["S17"], seed=1, out=tmp_path, size="demo", twins=0)
     assert caught.value.hint == "smallest size that holds it: long"
+    assert not list(tmp_path.iterdir()), "what cannot be built writes nothing"
 
 
 def test_an_unknown_level_size_or_number_of_twins_is_refused(tmp_path):

@@ -70,7 +70,8 @@ def build(
     folder = _folder(Path(out))
     world = _World(shelf, measure, seed, level, folder)
     world.cast(_wanted(shelf, named, twins))
-    world.stage()
+    world.stage()  # until here nothing is written: what cannot be built leaves an earlier world as it was
+    _clear(folder)
     world.live(progress)
     return world.close([one.id for one in named])
 
@@ -99,21 +100,23 @@ def _size(shelf: Library, named: Sequence[Scenario], size: str | None) -> Size:
 
 
 def _folder(out: Path) -> Path:
-    """Return an empty folder, or clear an earlier world; anything else is refused."""
+    """Return a folder that is empty or holds an earlier world; anything else is refused."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         present = sorted(path.name for path in out.iterdir())
     except OSError as wrong:
         raise UnreadableFile(f"--out: {wrong.strerror or 'cannot be used'}") from None
-    if not present:
-        return out
     truth = out / "truth.json"
-    if not truth.is_file() or TRUTH_SCHEMA not in truth.read_text("utf-8")[:200]:
+    if present and (not truth.is_file() or TRUTH_SCHEMA not in truth.read_text("utf-8")[:200]):
         raise ConfigError("--out: the folder is not empty and holds no finished world", hint="name a new folder")
-    truth.unlink()
-    for path in [*out.glob("accesses-*.ndjson"), *out.glob("context/*.csv")]:
-        path.unlink()
     return out
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of an earlier world, its truth first: from here on it is no finished world."""
+    (folder / "truth.json").unlink(missing_ok=True)
+    for path in [*folder.glob("accesses-*.ndjson"), *folder.glob("context/*.csv")]:
+        path.unlink()
 
 
 class _World:

@@ -263,11 +263,19 @@ class Company:
             one.manager = one.manager or self._heads[one.unit]
 
     def _move_some(self) -> None:
-        """Some changed units lately: their older row ended."""
-        dice, units = self._dice, list(self.charter.units)
+        """Some changed teams lately, within their department and country: their older row ended, their work stayed alike."""
+        dice = self._dice
+        silent = self.charter.policy.get("units_without_subject_duty")
+        apart = tuple(str(prefix) for prefix in silent) if isinstance(silent, list) else ()
+        open_units = [unit for unit in self.charter.units if not unit.startswith(apart)]
         for one in self.staff:
-            if one.episode == 0 and one is not self._heads[one.unit] and dice.roll() < 0.05:
-                same = [unit for unit in units if self.charter.units[unit] == one.place and unit != one.unit]
+            if one.episode == 0 and one is not self._heads[one.unit] and one.unit in open_units and dice.roll() < 0.06:
+                department = one.unit.split("/")[0]
+                same = [
+                    unit
+                    for unit in open_units
+                    if unit != one.unit and unit.split("/")[0] == department and self.charter.units[unit] == one.place
+                ]
                 if same:
                     one.was, one.moved = dice.one(same), dice.moment(0, self.size.days * DAY * 0.8)
 
