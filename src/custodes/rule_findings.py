@@ -176,8 +176,10 @@ def _write_looks(engine: Engine, drafts: Sequence[Draft]) -> None:
 
 
 def _read_accesses(engine: Engine, told: Sequence[Told]) -> None:
+    """Read public names, and the fields that were seen: those of the look, which for an opened copy are those of its export."""
     rows = engine.rows(
-        f"SELECT DISTINCT f.finding, f.access, a.access_id, a.fieldset FROM {_LOOKS} f JOIN accesses a ON a.access = f.access"
+        f"SELECT DISTINCT f.finding, f.access, a.access_id, coalesce(l.fieldset, a.fieldset) AS seen FROM {_LOOKS} f "
+        f"JOIN accesses a ON a.access = f.access LEFT JOIN looks l ON l.access = f.access AND coalesce(l.subject, '') = f.subject"
     )
     for number, access, access_id, fieldset in rows:
         one = told[_int(number)]
@@ -235,7 +237,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
     leaves = tuple(sorted(_int(value) for value in draft.values("access")))
     accesses = tuple(told.ids.get(leaf, f"leaf {leaf}") for leaf in leaves)
     subjects, targets = _words(draft, "subject"), _words(draft, "target")
-    lacks = _most_telling(told.lacks, rule.asks)
+    lacks = _most_telling(told, rule.asks)
     reasons = tuple(sorted({template for template, _ in told.reasons}, key=_code_order))
     times = [_time(value) for value in draft.values("time")]
     first, last = min(times).replace(tzinfo=UTC), max(times).replace(tzinfo=UTC)
@@ -297,14 +299,18 @@ def _code_order(code: str) -> tuple[int, str]:
     return (int(code[1:]) if code[1:].isdigit() else 99, code)
 
 
-def _most_telling(
-    lacks: Sequence[tuple[str, str | None, str | None]], asks: Sequence[str]
-) -> list[tuple[str, str | None, str | None]]:
-    """Sort what was lacking: first where a row was cited and broke, then in the order in which the rule asks."""
+def _most_telling(told: Told, asks: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
+    """Sort what was lacking: first what broke a reason that was cited, then rows that did not fit, then as the rule asks."""
+    if len(told.lacks) < 2:
+        return told.lacks
     place = {code: position for position, code in enumerate(asks)}
-    return sorted(
-        lacks, key=lambda lack: (lack[2] is None, place[lack[0].partition(":")[0]], lack[0], lack[1] or "", lack[2] or "")
-    )
+    broken = {(row.table, row.key) for _, row in told.flags if row is not None}
+
+    def rank(lack: tuple[str, str | None, str | None]) -> tuple[bool, bool, int, str, str, str]:
+        token, table, key = lack
+        return ((table, key) not in broken, key is None, place[token.partition(":")[0]], token, table or "", key or "")
+
+    return sorted(told.lacks, key=rank)
 
 
 def _evidence(draft: Draft, told: Told, lacks: Sequence[tuple[str, str | None, str | None]]) -> tuple[Evidence, ...]:
@@ -337,7 +343,10 @@ def _value(values: Sequence[object], noun: str) -> str:
     """Say a column: numbers by their largest (with their noun), times by their first, words as a list."""
     numbers = [value for value in values if isinstance(value, int)]
     if numbers:
-        return counted(max(numbers), noun) if noun else str(max(numbers))
+        most = max(numbers)
+        if noun == "minute" and most >= 120:
+            return counted(-(-most // 60), "hour")
+        return counted(most, noun) if noun else str(most)
     times = [value for value in values if isinstance(value, datetime)]
     if times:
         return f"{min(times):%Y-%m-%d %H:%M} UTC"
@@ -385,15 +394,19 @@ def _and(words: Sequence[str]) -> str:
 
 
 def _reason(lacks: Sequence[tuple[str, str | None, str | None]], reasons: Sequence[str]) -> str:
-    """Say what explains the looks, or the most telling things that no reason could offer."""
+    """Say what explains the looks, or the most telling things that no reason could offer, each with the rows that it is about."""
     if reasons:
         return "on record: " + _and([f"{reason_words(code)} ({code})" for code in reasons])
-    told: dict[str, None] = {}
+    told: dict[str, list[str]] = {}
     for token, table, key in lacks:
-        told[lacked(token) + (f" ({(table or '').removesuffix('s')} {key})" if key else "")] = None
-        if len(told) == _NAMED - 1:
+        words = lacked(token)
+        if words not in told and len(told) == _NAMED - 1:
             break
-    return "; ".join(told) or "no reason is on record"
+        keys = told.setdefault(words, [])
+        if key:
+            keys.append(f"{(table or '').removesuffix('s')} {key}")
+    clauses = [words + (f" ({_listed(keys, 'row')})" if keys else "") for words, keys in told.items()]
+    return "; ".join(clauses) or "no reason is on record"
 
 
 def _words(draft: Draft, name: str) -> tuple[str, ...]:

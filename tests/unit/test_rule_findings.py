@@ -141,11 +141,11 @@ def test_target_and_linked_persons_are_told_apart(engine: Engine) -> None:
 
 
 def test_copy_is_named(engine: Engine) -> None:
-    looks = [_look(1, derived="o-1", country="US"), _look(2, actor="a-y", derived_from="o-1", country="CN")]
+    looks = [_look(1, derived="o-1", country="US"), _look(2, actor="a-y", day=3, derived_from="o-1", country="CN")]
     finding = _only(_run(engine, _world(looks), "D06"))
     assert finding.derived == ("o-1",)
     assert "a-y in CN opened a copy" in finding.sentence
-    assert "after a-x had exported it in US" in finding.sentence
+    assert "within 25 hours after a-x had exported it in US" in finding.sentence
 
 
 def test_same_input_same_findings(tmp_path: Path) -> None:
