@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -98,9 +98,17 @@ def _codes(members: Sequence[Finding], facts: Facts) -> tuple[str, ...]:
     return tuple(sorted(seen, key=lambda code: (-best[code], facts.codes_first.get(code, 99), -seen[code], code)))
 
 
-def _most_common(items: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    counted = Counter((row.table, row.key) for row in items)
-    return tuple(Evidence(*row) for row in sorted(counted, key=lambda row: (-counted[row], row)))
+_TELLING = ("press", "accesses", "relations", "links")
+
+
+def _evidence(members: Sequence[Finding], broken: Collection[tuple[str, str]]) -> tuple[Evidence, ...]:
+    """Reasons that the log cites first, then events and copies, then what came nearest to a reason; the most frequent first."""
+    counted = Counter((row.table, row.key) for finding in members for row in finding.evidence)
+
+    def telling(row: tuple[str, str]) -> int:
+        return 0 if row in broken else 1 if row[0] in _TELLING else 2
+
+    return tuple(Evidence(*row) for row in sorted(counted, key=lambda row: (telling(row), -counted[row], row)))
 
 
 def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
@@ -139,7 +147,7 @@ def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
         sentence=sentence,
         codes=codes,
         missing=tuple(sorted(missing, key=lambda token: (-missing[token], token))),
-        evidence=_most_common(row for finding in members for row in finding.evidence),
+        evidence=_evidence(members, broken),
         findings=tuple(finding.finding for finding in members),
         accesses=accesses,
         actors=actors,
