@@ -288,51 +288,83 @@ def _careful(row: Mapping[str, Any]) -> tuple[_Row, dict[str, str]]:
 
 
 def _draft(raw: Raw, row: _Row, extra: dict[str, str], latest: datetime) -> Draft:
+    """Make the draft. Only what is stated is set, which is quicker than setting all: most columns of most records are empty."""
     time = _time(row.time)
-    resources = [] if row.resource is None else _resources(row.resource)
-    place = 0 if len(resources) == 1 else -1
-    selector = [] if row.selector is None else list[str](row.selector) if isinstance(row.selector, list) else [row.selector]
-    subjects = [] if row.subjects is None else [subject for subject in dict.fromkeys(row.subjects) if subject]
-    scope = row.subject_scope or ("named" if subjects else "unknown")
-    return Draft(
-        [raw],
-        time,
-        row.actor,
-        row.action,
-        row.system,
-        row.action,
-        row.id or None,
-        actor_kind=row.actor_kind or "unknown",
-        on_behalf_of=row.on_behalf_of or None,
-        behalf_basis="declared" if row.on_behalf_of else None,
-        outcome=row.outcome,
-        resources=resources,
-        fields=[] if row.fields is None else [_field(name, place) for name in dict.fromkeys(row.fields) if name],
-        field_basis="unknown" if row.fields is None else "reported",
-        subjects=[_NEW(SubjectUse, (subject, "user_id", "accessed", "certain", "source_named")) for subject in subjects],
-        subject_scope=scope,
-        subject_basis="source_named" if subjects else "none",
-        subject_min=len(subjects),
-        subject_max=_most(scope, len(subjects)),
-        selectors=[Selector(kind) for kind in selector],
-        query=row.query or None,
-        rows=row.rows,
-        rows_basis="none" if row.rows is None else "reported",
-        purpose=row.purpose or None,
-        purpose_basis="source_justification" if row.purpose else "none",
-        reason=row.reason or None,
-        client_country=row.client_country,
-        session=row.session or None,
-        device=row.device or None,
-        deliberate=row.deliberate,
-        break_glass=row.break_glass,
-        derived=row.derived or None,
-        derived_from=row.derived_from or None,
-        seq_of=row.seq_of or None,
-        seq=row.seq,
-        coverage=[] if _EARLIEST <= time <= latest else ["clock_skew"],
-        extra=extra,
-    )
+    draft = Draft([raw], time, row.actor, row.action, row.system, row.action, row.id or None)
+    _people(draft, row)
+    _touched(draft, row)
+    _claims(draft, row)
+    if row.actor_kind is not None:
+        draft.actor_kind = row.actor_kind
+    if row.on_behalf_of:
+        draft.on_behalf_of, draft.behalf_basis = row.on_behalf_of, "declared"
+    if row.session:
+        draft.session = row.session
+    if row.device:
+        draft.device = row.device
+    if row.client_country is not None:
+        draft.client_country = row.client_country
+    if row.outcome is not None:
+        draft.outcome = row.outcome
+    if row.seq is not None:
+        draft.seq = row.seq
+    if row.seq_of:
+        draft.seq_of = row.seq_of
+    if not _EARLIEST <= time <= latest:
+        draft.coverage.append("clock_skew")
+    if extra:
+        draft.extra = extra
+    return draft
+
+
+def _people(draft: Draft, row: _Row) -> None:
+    """Set subjects, scope and bounds. What is stated stays as stated: a scope that names nobody is unbounded."""
+    subjects = _each(row.subjects) if row.subjects else ()
+    draft.subject_scope = scope = row.subject_scope or ("named" if subjects else "unknown")
+    draft.subject_max = _most(scope, len(subjects))
+    if subjects:
+        draft.subjects = [_NEW(SubjectUse, (subject, "user_id", "accessed", "certain", "source_named")) for subject in subjects]
+        draft.subject_basis, draft.subject_min = "source_named", len(subjects)
+    if row.selector is not None:
+        draft.selectors = [Selector(kind) for kind in (row.selector if isinstance(row.selector, list) else (row.selector,))]
+
+
+def _touched(draft: Draft, row: _Row) -> None:
+    """Set resources, fields, statement and counts. No list of fields is no statement about fields."""
+    if row.resource:
+        draft.resources = _resources(row.resource)
+    if row.fields is None:
+        draft.field_basis = "unknown"
+    elif row.fields:
+        place = 0 if len(draft.resources) == 1 else -1
+        draft.fields = [_field(name, place) for name in _each(row.fields)]
+    if row.query:
+        draft.query = row.query
+    if row.rows is not None:
+        draft.rows, draft.rows_basis = row.rows, "reported"
+    if row.derived:
+        draft.derived = row.derived
+    if row.derived_from:
+        draft.derived_from = row.derived_from
+
+
+def _claims(draft: Draft, row: _Row) -> None:
+    """Set what the sender claims about the why."""
+    if row.purpose:
+        draft.purpose, draft.purpose_basis = row.purpose, "source_justification"
+    if row.reason:
+        draft.reason = row.reason
+    if row.deliberate is not None:
+        draft.deliberate = row.deliberate
+    if row.break_glass is not None:
+        draft.break_glass = row.break_glass
+
+
+def _each(values: list[str]) -> list[str]:
+    """Return each value once, in the order given, without empty ones."""
+    if len(values) == 1:
+        return values if values[0] else []
+    return [value for value in dict.fromkeys(values) if value]
 
 
 def _most(scope: str, named: int) -> int | None:
@@ -343,8 +375,9 @@ def _most(scope: str, named: int) -> int | None:
 
 
 def _resources(value: str | list[str]) -> list[Resource]:
-    names = value.split(";") if type(value) is str else value
-    return [_resource(name) for name in dict.fromkeys(names) if name]
+    if not isinstance(value, str):
+        return [_resource(name) for name in _each(value)]
+    return [_resource(name) for name in _each(value.split(";"))] if ";" in value else [_resource(value)]
 
 
 _NEW: Final = tuple.__new__
@@ -353,7 +386,7 @@ _field = lru_cache(4096)(lambda name, place: FieldUse(name, "projected", place))
 
 
 def _text(name: str, value: Any) -> str:
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise _Bad(f"{name} is not text: expected text, got {_kind(value)}")
     return value
 
