@@ -85,7 +85,7 @@ def _tried(engine: Engine, template: Template, look: Look) -> Tried:
     flagged = engine.rows(f"SELECT DISTINCT code FROM flags WHERE look = {number} AND template = '{code}' ORDER BY code")
     codes = tuple(str(entry[0]) for entry in flagged)
     held = engine.rows(
-        f"""SELECT strength, evidence_table, evidence_key FROM explained WHERE look = {number} AND template = '{code}'
+        f"""SELECT strength, evidence_table, evidence_key FROM explanations WHERE look = {number} AND template = '{code}'
             ORDER BY strength DESC, evidence_key LIMIT 1"""
     )
     if held:

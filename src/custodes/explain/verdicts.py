@@ -62,7 +62,7 @@ def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: s
     _small(engine, "checked", {t.code: int(t in tried) for t in templates})
     _register_checks(engine, tried)
     _conclude(engine, tried, loaded)
-    counts = engine.rows("SELECT template, count(DISTINCT look) FROM explained GROUP BY template ORDER BY template")
+    counts = engine.rows("SELECT template, count(DISTINCT look) FROM explanations GROUP BY template ORDER BY template")
     return Explained(
         looks=_one(engine, "SELECT count(*) FROM looks"),
         residue=_one(engine, "SELECT count(*) FROM residue"),
@@ -93,17 +93,12 @@ def _begin(engine: Engine) -> None:
         if kind:
             engine.run(f"DROP {'VIEW' if kind[0][0] == 'VIEW' else 'TABLE'} {name}")
     engine.run(
-        """CREATE OR REPLACE TABLE explained
-           (look BIGINT, template VARCHAR, strength INTEGER, evidence_table VARCHAR, evidence_key VARCHAR)"""
+        """CREATE TABLE explanations (look BIGINT, access BIGINT, subject VARCHAR, template VARCHAR, strength INTEGER,
+           evidence_table VARCHAR, evidence_key VARCHAR)"""
     )
     engine.run(
         """CREATE OR REPLACE TABLE tried (look BIGINT, template VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR,
            strength INTEGER, claimed INTEGER, failed BIGINT, broken BIGINT, short INTEGER)"""
-    )
-    engine.run(
-        """CREATE VIEW explanations AS
-           SELECT x.look, l.access, l.subject, x.template, x.strength, x.evidence_table, x.evidence_key
-           FROM explained x INNER JOIN looks l ON l.look = x.look"""
     )
 
 
@@ -144,19 +139,23 @@ def _with_masks(template: Template, sql: str) -> str:
 
 
 def _keep_explaining(engine: Engine, template: Template) -> int:
-    before = _one(engine, "SELECT count(*) FROM explained")
+    before = _one(engine, "SELECT count(*) FROM explanations")
     known = (
-        f"""AND NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = c.look AND x.template = '{template.code}'
+        f"""AND NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = c.look AND x.template = '{template.code}'
                             AND x.evidence_key IS NOT DISTINCT FROM c.evidence_key)"""
         if template.repeat
         else ""
     )
     engine.run(
-        f"""INSERT INTO explained SELECT c.look, '{template.code}', max(c.strength), c.evidence_table, c.evidence_key
-            FROM candidates c WHERE c.failed = 0 AND c.strength >= {WEAKEST} {known}
-            GROUP BY c.look, c.evidence_table, c.evidence_key"""
+        f"""INSERT INTO explanations
+            SELECT f.look, l.access, l.subject, '{template.code}', f.strength, f.evidence_table, f.evidence_key
+            FROM (
+              SELECT c.look, max(c.strength) AS strength, c.evidence_table, c.evidence_key
+              FROM candidates c WHERE c.failed = 0 AND c.strength >= {WEAKEST} {known}
+              GROUP BY c.look, c.evidence_table, c.evidence_key
+            ) f INNER JOIN looks l ON l.look = f.look"""
     )
-    return _one(engine, "SELECT count(*) FROM explained") - before
+    return _one(engine, "SELECT count(*) FROM explanations") - before
 
 
 def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
@@ -176,7 +175,7 @@ def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
 
 def _conclude(engine: Engine, tried: Sequence[Template], loaded: set[str]) -> None:
     """Residue first, since flags and lacks are about it; duties last, since explanations meet them."""
-    for sql in (_EXPLANATIONS, _EXPLANATIONS_SWAP, _RESIDUE, _BEST):
+    for sql in (_RESIDUE, _BEST):
         engine.run(sql)
     engine.run(_FLAGGED)
     for sql in (_FLAG_CLAIMED, _FLAG_RESIDUE, _FLAG_RELATION, _no_reason(loaded), _FLAG_COPY):
@@ -198,15 +197,9 @@ def _conclude(engine: Engine, tried: Sequence[Template], loaded: set[str]) -> No
 _FLAGGED: Final = """
 CREATE OR REPLACE TABLE flagged (look BIGINT, template VARCHAR, code VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR)
 """
-_EXPLANATIONS: Final = """
-CREATE OR REPLACE TABLE explanations_made AS
-SELECT x.look, l.access, l.subject, x.template, x.strength, x.evidence_table, x.evidence_key
-FROM explained x INNER JOIN looks l ON l.look = x.look
-"""
-_EXPLANATIONS_SWAP: Final = "CREATE OR REPLACE VIEW explanations AS SELECT * FROM explanations_made"
 _RESIDUE: Final = """
 CREATE OR REPLACE TABLE residue AS
-SELECT l.* FROM looks l WHERE NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = l.look)
+SELECT l.* FROM looks l WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = l.look)
 """
 _BEST: Final = """
 CREATE OR REPLACE TABLE best AS
@@ -221,7 +214,7 @@ _FLAG_CLAIMED: Final = """
 INSERT INTO flagged SELECT b.look, b.template, k.code, b.evidence_table, b.evidence_key
 FROM best b INNER JOIN template_checks k ON k.template = b.template AND k.flag = 'claimed' AND (b.broken // k.bit) % 2 = 1
 WHERE b.claimed = 1 AND k.code IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM explained x WHERE x.look = b.look AND x.template = b.template
+  SELECT 1 FROM explanations x WHERE x.look = b.look AND x.template = b.template
     AND x.evidence_key IS NOT DISTINCT FROM b.evidence_key)
 """
 _FLAG_RESIDUE: Final = """
@@ -234,7 +227,7 @@ _FLAG_RELATION: Final = """
 INSERT INTO flagged SELECT DISTINCT t.look, t.template, k.code, t.evidence_table, t.evidence_key
 FROM tried t INNER JOIN template_checks k ON k.template = t.template AND k.flag = 'relation' AND (t.broken // k.bit) % 2 = 1
 WHERE k.code IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM explained x WHERE x.look = t.look AND (x.strength >= 3 OR x.template = t.template))
+  SELECT 1 FROM explanations x WHERE x.look = t.look AND (x.strength >= 3 OR x.template = t.template))
 """
 _FLAG_COPY: Final = """
 INSERT INTO flagged SELECT look, 'copy', 'V17', 'accesses', derived_from FROM residue WHERE derived_from IS NOT NULL
@@ -257,7 +250,7 @@ CREATE OR REPLACE TABLE lacking AS
 SELECT DISTINCT b.look, b.template || ':' || k.lacks AS token, b.evidence_table, b.evidence_key
 FROM best b INNER JOIN missed m ON m.look = b.look
 INNER JOIN template_checks k ON k.template = b.template AND (b.failed // k.bit) % 2 = 1
-WHERE NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = b.look AND x.template = b.template)
+WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = b.look AND x.template = b.template)
 """
 
 
@@ -266,7 +259,7 @@ def _without(template: Template, when: str) -> str:
     return f"""
         FROM looks l INNER JOIN missed m ON m.look = l.look
         WHERE ({when}) AND NOT EXISTS (SELECT 1 FROM best b WHERE b.look = l.look AND b.template = '{template.code}')
-          AND NOT EXISTS (SELECT 1 FROM explained x WHERE x.look = l.look AND x.template = '{template.code}')"""
+          AND NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = l.look AND x.template = '{template.code}')"""
 
 
 def _absent(template: Template, lacks: str, when: str) -> str:
