@@ -54,6 +54,13 @@ def test_spread_stays_in_the_window_and_on_shift(tmp_path):
     assert all(made.staff.on_shift(made.time) for made in play.accesses)
 
 
+def test_a_service_works_day_and_night_and_on_weekends(tmp_path):
+    cast = {"who": {"is": "service", "n": 1, "unit": "sre/platform/austin"}, "whom": {"is": "subject", "n": 1}}
+    _, play = played(tmp_path, cast=cast, acts=[act(n=200, to="T0+14d")])
+    assert {made.time // DAY % 7 for made in play.accesses} == set(range(7))
+    assert len({made.time % DAY // HOUR for made in play.accesses}) == 24
+
+
 def test_off_hours_are_off_shift(tmp_path):
     _, play = played(tmp_path, acts=[act(n=20, pattern="off_hours")])
     assert not any(made.staff.on_shift(made.time) for made in play.accesses)

@@ -174,6 +174,7 @@ class Company:
             role=role or (_by_prefix(ROLES, unit, "officer") if human else "service"),
             kind=kind,
             episode=episode,
+            weekend=not human,
             devices=(ids.new("device"), ids.new("device")),
         )
         if human:
