@@ -100,6 +100,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except SystemExit as end:
+        # No command of ours ends this way. Click does, with 1, when the reader of the pipe has gone: that must not say "findings".
+        return 141 if end.code == 1 else end.code if isinstance(end.code, int) else 5
     except Exception as crash:  # noqa: BLE001  # the contract: a crash is 5, never 1
         return _crash(crash)
     return outcome if isinstance(outcome, int) else 0
