@@ -60,6 +60,7 @@ PURPOSES: Final = frozenset(
 """Purposes that stand in clear where no policy names its own vocabulary."""
 _PUBLISH_EVERY_S: Final = 1.0
 _MOST_SHOWN: Final = 100
+_SEARCH_EVERY: Final = 16
 _MOST_REPLAYED: Final = 1_000_000
 
 Progress = Callable[[int], None]
@@ -192,7 +193,7 @@ class Intake:
 def _no_cycle_search() -> Iterator[None]:
     """Keep Python from searching for reference cycles among the millions of objects of a run (a fifth of its time).
 
-    Batches hold none, and are freed when they are recorded; what parsers leave is looked for once a batch (`_commit`).
+    Batches hold none, and are freed when they are recorded; what parsers leave is looked for now and then (`_commit`).
     """
     was = gc.isenabled()
     gc.disable()
@@ -213,6 +214,7 @@ class _Run:
         self._source: Source | None = None
         self._carried: dict[str, bytes] = {}
         self._unsaved: dict[str, bytes] = {}
+        self._recorded = 0
         self._published = time.monotonic()
         self.report = IngestReport()
 
@@ -373,7 +375,9 @@ class _Run:
         if self._source is not None:
             self._record(self._batch, self._source)
             self._batch = Gathered()
-            gc.collect(0)
+            self._recorded += 1
+            if self._recorded % _SEARCH_EVERY == 0:
+                gc.collect(0)
 
     def _record(self, batch: Gathered, kind: Source) -> None:
         positions = [

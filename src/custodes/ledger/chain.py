@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -70,6 +70,20 @@ class Batch:
         self.entries.append(entry)
         self.hashes.append(leaf)
         return self.first + len(self.entries) - 1, leaf
+
+    def add_all(self, hour: int, source: int, leaves: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Add leaves (kind, tag, commitment) of one source in order, as `add` does; `hashes` then has their hashes."""
+        seq, prev = self.next_of(source)
+        self._hour = hour = max(hour, self._hour)
+        keep, keep_hash = self.entries.append, self.hashes.append
+        for kind, tag, commit in leaves:
+            entry = encode(kind, hour, source, seq, tag, commit, prev)
+            leaf = sha256(b"\x00" + entry).digest()
+            prev = leaf[:16]
+            seq += 1
+            keep(entry)
+            keep_hash(leaf)
+        self._fresh[source] = (seq - 1, prev)
 
 
 class Edge(NamedTuple):

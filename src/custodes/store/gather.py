@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 from custodes.model.draft import Draft, Note, Parsed, Raw, Rejected
@@ -51,6 +51,7 @@ class Gathered:
     made: list[Made | None] = field(default_factory=list)
     raws: list[Raw] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
@@ -59,22 +60,28 @@ class Gathered:
     streams: dict[str, Stream] = field(default_factory=dict)
     size: int = 0
     _keys: set[bytes] = field(default_factory=set)
-    _by_data: dict[int, bytes] = field(default_factory=dict)
+    _seen: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    _prefixes: dict[str | None, bytes] = field(default_factory=dict)
     _early: dict[bytes, int] = field(default_factory=dict)
 
     def fresh(self, raws: Sequence[Raw], source: str, memory: Memory, key: bytes) -> list[bool]:
         """Say of each record whether it is new, and take the new ones in."""
-        prefix = prefix_of(source, None)
-        keys = [record_key(key, prefix if raw.seq_of is None else prefix_of(source, raw.seq_of), raw.data) for raw in raws]
+        digests = [sha256(raw.data).digest() for raw in raws]
+        prefixes = self._prefixes
+        for seq_of in {raw.seq_of for raw in raws}:
+            if seq_of not in prefixes:
+                prefixes[seq_of] = prefix_of(source, seq_of)
+        keys = [record_key(key, prefixes[raw.seq_of], digest) for raw, digest in zip(raws, digests, strict=True)]
         answers = []
-        mine, by_data = self._keys, self._by_data
-        for raw, made, known in zip(raws, keys, memory.records.known(keys), strict=True):
-            by_data[id(raw.data)] = made
+        mine, seen = self._keys, self._seen
+        for raw, made, digest, known in zip(raws, keys, digests, memory.records.known(keys), strict=True):
+            seen[id(raw.data)] = (made, digest)
             new = not known and made not in mine
             if new:
                 mine.add(made)
                 self.keys.append(made)
                 self.raws.append(raw)
+                self.digests.append(digest)
                 self.size += len(raw.data)
             answers.append(new)
         return answers
@@ -98,7 +105,13 @@ class Gathered:
         """Return the drafts that stand."""
         return [made for made in self.made if made is not None]
 
-    def sealed_raws(self, source: str) -> Raws:
+    def digests_of(self, draft: Draft) -> list[bytes]:
+        """Return the SHA-256 of each of a draft's records, also of those held back from an earlier batch."""
+        seen = self._seen
+        known = [seen.get(id(raw.data)) for raw in draft.raws]
+        return [item[1] if item else sha256(raw.data).digest() for item, raw in zip(known, draft.raws, strict=True)]
+
+    def sealed_raws(self) -> Raws:
         """Return the records as they are sealed."""
         files: dict[str, int] = {}
         prefixes: dict[bytes, int] = {}
@@ -106,7 +119,7 @@ class Gathered:
         return Raws(
             data=[raw.data for raw in self.raws],
             file_of=[files.setdefault(raw.file, len(files)) for raw in self.raws],
-            prefix_of=[prefixes.setdefault(prefix_of(source, raw.seq_of), len(prefixes)) for raw in self.raws],
+            prefix_of=[prefixes.setdefault(self._prefixes[raw.seq_of], len(prefixes)) for raw in self.raws],
             line=[raw.line for raw in self.raws],
             rejected=[(at, reasons[id(raw.data)]) for at, raw in enumerate(self.raws) if id(raw.data) in reasons]
             if reasons
@@ -147,7 +160,8 @@ class Gathered:
         return blake2b(joined, key=key, digest_size=16, person=b"records").digest()
 
     def _key_of(self, raw: Raw, source: str, key: bytes) -> bytes:
-        return self._by_data.get(id(raw.data)) or record_key(key, prefix_of(source, raw.seq_of), raw.data)
+        seen = self._seen.get(id(raw.data))
+        return seen[0] if seen else record_key(key, prefix_of(source, raw.seq_of), sha256(raw.data).digest())
 
 
 def prefix_of(source: str, seq_of: str | None) -> bytes:

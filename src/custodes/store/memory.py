@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 
 import msgspec
@@ -52,7 +52,7 @@ class Memory:
                 break
             raws = msgspec.msgpack.decode(frame.section(RAWS), type=Raws)
             keys = [
-                record_key(self._record_key, raws.prefixes[prefix], data)
+                record_key(self._record_key, raws.prefixes[prefix], sha256(data).digest())
                 for prefix, data in zip(raws.prefix_of, raws.data, strict=True)
             ]
             names = msgspec.msgpack.decode(frame.section(NAMES), type=Names)

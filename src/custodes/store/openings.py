@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -137,10 +136,10 @@ def where(draft: Draft) -> bytes | None:
     return _bytes(_Where(draft.client_country, draft.device, draft.session))
 
 
-def raw(draft: Draft) -> bytes:
-    """Return group *raw*: the source's own id and place, the statement, unknown columns, and a digest of each raw record."""
-    digests = [sha256(record.data).hexdigest() for record in draft.raws]
-    return _bytes(_Raw(_extra(draft.extra) if draft.extra else None, draft.id, draft.query, draft.seq, draft.seq_of, digests))
+def raw(draft: Draft, digests: Sequence[bytes]) -> bytes:
+    """Return group *raw*: the source's own id and place, the statement, unknown columns, and the SHA-256 of each raw record."""
+    words = [digest.hex() for digest in digests]
+    return _bytes(_Raw(_extra(draft.extra) if draft.extra else None, draft.id, draft.query, draft.seq, draft.seq_of, words))
 
 
 def _extra(extra: Mapping[str, str]) -> dict[str, str] | list[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, commitment, record_commitment
 from custodes.model.canonical import Json, canonical
@@ -23,30 +23,34 @@ if TYPE_CHECKING:
     from custodes.minimise.pseudonym import Pseudonyms
 
 
-class _Entry(NamedTuple):
-    kind: int
-    tag: bytes
-    groups: Groups
-    seeds: bytes
-    commit: bytes
-
-
 class _Touch(NamedTuple):
-    """A touch leaf waits for the hash of its access's leaf. `access`: place of that leaf in the batch."""
+    """A touch leaf waits for the hash of its access's leaf. `place`, `access`: places of both in the batch."""
 
-    tag: bytes
+    place: int
     access: int
+    tag: bytes
     what: bytes
     use: SubjectUse
     seed: bytes
 
 
+_Leaf = tuple[int, bytes, bytes]
+"""Kind, tag, commitment."""
+_WAITING: Final[_Leaf] = (Kind.TOUCH, NO_TAG, b"")
+_ABSENT: Final[Groups] = (None, None, None, None, None)
+_SEEDS: Final = 64 * 1024
+
+
 class Plan:
-    """Leaves to come. `add_*` return places in the batch; `write` puts the leaves into the ledger's batch."""
+    """Leaves to come. `add_*` return places in the batch; `write` puts the leaves into the ledger's batch.
+
+    `groups` and `seeds` open the leaves, in their order; those of touches are there after `write`.
+    """
 
     def __init__(self, pseudonyms: Pseudonyms, memory: Memory, epoch: str) -> None:
         self._subject, self._memory, self._epoch = pseudonyms, memory, epoch
-        self._entries: list[_Entry | _Touch] = []
+        self._leaves: list[_Leaf] = []
+        self._touches: list[_Touch] = []
         self._who: dict[tuple[str, str, str | None], bytes] = {}
         self._why: dict[tuple[str | None, str | None, bool | None], bytes | None] = {}
         self._where: dict[tuple[str | None, str | None, str | None], bytes | None] = {}
@@ -56,63 +60,64 @@ class Plan:
         self.seeds: list[bytes] = []
         self.lines_seed = os.urandom(32)
 
-    def add_lines(self, data: Sequence[bytes]) -> int:
-        """Add the `lines` leaf over raw records."""
-        return self.add_record(Kind.LINES, {"count": len(data), "root": lines_root(self.lines_seed, data).hex()})
+    def add_lines(self, digests: Sequence[bytes]) -> int:
+        """Add the `lines` leaf over raw records, given by their SHA-256."""
+        return self.add_record(Kind.LINES, {"count": len(digests), "root": lines_root(self.lines_seed, digests).hex()})
 
     def add_record(self, kind: int, what: Mapping[str, Json]) -> int:
         """Add a leaf of kinds 4 to 10."""
         content, seed = canonical(dict(what)), self._seed(32)
-        groups = (None, content, None, None, None)
-        self._entries.append(_Entry(kind, NO_TAG, groups, seed, record_commitment(content, seed)))
-        return len(self._entries) - 1
+        return self._add((kind, NO_TAG, record_commitment(content, seed)), (None, content, None, None, None), seed)
 
-    def add_access(self, draft: Draft, fieldset: FieldSet) -> tuple[int, Sequence[int]]:
-        """Add an access and, for several subjects, their touches. Returns its place, and a place for each entry of `subjects`."""
-        entries = self._entries
-        place = len(entries)
-        subjects = dict.fromkeys([use.id for use in draft.subjects]) if draft.subjects else ()
-        one = next(iter(subjects)) if len(subjects) == 1 else None
-        what = openings.what(draft, fieldset.resources, fieldset.fields, one)
+    def add_access(self, draft: Draft, fieldset: FieldSet, digests: Sequence[bytes]) -> tuple[int, Sequence[int]]:
+        """Add an access and, for several subjects, their touches. `digests`: SHA-256 of its records.
+
+        Returns its place, and a place for each entry of `subjects`.
+        """
+        uses = draft.subjects
+        one = uses[0].id if len(uses) == 1 or (uses and len({use.id for use in uses}) == 1) else None
         who, why, where = self._shared(draft)
-        groups = (who, what, why, where, openings.raw(draft))
+        what = openings.what(draft, fieldset.resources, fieldset.fields, one)
+        groups = (who, what, why, where, openings.raw(draft, digests))
         if one is not None:
             seeds = self._seed(64)
-            commit = commitment(groups, (seeds[:32], seeds[32:]))
-            entries.append(_Entry(Kind.ACCESS, self._tag(one), groups, seeds, commit))
-            return place, [place] * len(draft.subjects)
+            tag = self._tags.get(one) or self._tag(one)
+            place = self._add((1, tag, commitment(groups, (seeds[:32], seeds[32:]))), groups, seeds)
+            return place, (place,) * len(uses)
         seeds = self._seed(96)
         commit = commitment(groups, (seeds[:32], seeds[32:64], seeds[64:]))
-        entries.append(_Entry(Kind.ACCESS, MANY_TAG if subjects else NO_TAG, groups, seeds, commit))
-        if not subjects:
-            return place, ()
-        places = {}
+        place = self._add((1, MANY_TAG if uses else NO_TAG, commit), groups, seeds)
+        return place, self._add_touches(place, draft, fieldset) if uses else ()
+
+    def _add_touches(self, access: int, draft: Draft, fieldset: FieldSet) -> Sequence[int]:
+        places: dict[str, int] = {}
         for use in draft.subjects:
             if use.id not in places:
-                places[use.id] = len(entries)
-                mine = openings.what(draft, fieldset.resources, fieldset.fields, use.id)
-                entries.append(_Touch(self._tag(use.id), place, mine, use, self._seed(32)))
-        return place, [places[use.id] for use in draft.subjects]
+                seed = self._seed(32)
+                what = openings.what(draft, fieldset.resources, fieldset.fields, use.id)
+                place = places[use.id] = self._add(_WAITING, _ABSENT, seed)
+                self._touches.append(_Touch(place, access, self._tag(use.id), what, use, seed))
+        return [places[use.id] for use in draft.subjects]
 
     def write(self, batch: Batch, source: int, hour: int) -> None:
-        """Put all leaves into the ledger's open batch; `groups` and `seeds` then open them, in order."""
-        hashes: list[bytes] = []
-        add, keep, groups, seeds = batch.add, hashes.append, self.groups, self.seeds
-        for entry in self._entries:
-            if isinstance(entry, _Touch):
-                what = openings.touch(hashes[entry.access], entry.what, entry.use.relation, entry.use.certainty)
-                opened = (None, what, None, None, None)
-                _, digest = add(Kind.TOUCH, hour, source, entry.tag, record_commitment(what, entry.seed))
-                groups.append(opened)
-                seeds.append(entry.seed)
-            else:
-                _, digest = add(entry.kind, hour, source, entry.tag, entry.commit)
-                groups.append(entry.groups)
-                seeds.append(entry.seeds)
-            keep(digest)
+        """Put all leaves into the ledger's open batch."""
+        done = 0
+        for touch in self._touches:
+            batch.add_all(hour, source, self._leaves[done : touch.place])
+            what = openings.touch(batch.hashes[touch.access], touch.what, touch.use.relation, touch.use.certainty)
+            batch.add_all(hour, source, [(Kind.TOUCH, touch.tag, record_commitment(what, touch.seed))])
+            self.groups[touch.place] = (None, what, None, None, None)
+            done = touch.place + 1
+        batch.add_all(hour, source, self._leaves[done:])
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._leaves)
+
+    def _add(self, leaf: _Leaf, groups: Groups, seeds: bytes) -> int:
+        self._leaves.append(leaf)
+        self.groups.append(groups)
+        self.seeds.append(seeds)
+        return len(self.seeds) - 1
 
     def _shared(self, draft: Draft) -> tuple[bytes, bytes | None, bytes | None]:
         """Return groups *who*, *why* and *where*; many accesses of a batch share them."""
@@ -136,7 +141,8 @@ class Plan:
 
     def _seed(self, size: int) -> bytes:
         """Return random bytes; the system is asked for many at once."""
-        if self._at + size > len(self._random):
-            self._random, self._at = os.urandom(65_536), 0
-        self._at += size
-        return self._random[self._at - size : self._at]
+        at = self._at
+        if at + size > len(self._random):
+            self._random, at = os.urandom(_SEEDS), 0
+        self._at = at + size
+        return self._random[at : at + size]

@@ -157,7 +157,7 @@ class Minimiser:
             "field_basis": [draft.field_basis for draft in drafts],
             "subject_scope": [draft.subject_scope for draft in drafts],
             "subject_basis": [draft.subject_basis for draft in drafts],
-            "subject_count": [_people(draft) for draft in drafts],
+            "subject_count": [_people(draft) if draft.subjects else 0 for draft in drafts],
             "subject_min": [draft.subject_min for draft in drafts],
             "subject_max": [draft.subject_max for draft in drafts],
             "selectors": [self._selectors(draft) if draft.selectors else [] for draft in drafts],
@@ -178,7 +178,7 @@ class Minimiser:
             "break_glass": [draft.break_glass for draft in drafts],
             "derived": thing([draft.derived for draft in drafts]),
             "derived_from": thing([draft.derived_from for draft in drafts]),
-            "coverage": [_coverage(draft, late) for draft in drafts],
+            "coverage": [draft.coverage if draft.time <= late else _skewed(draft) for draft in drafts],
         }
         return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in ACCESSES], schema=ACCESSES)
 
@@ -206,6 +206,8 @@ class Minimiser:
         return lambda values: _mapped(values, lambda value: self._pseudonyms.of(kind, value))
 
     def _once(self, values: Sequence[str | None]) -> list[str | None]:
+        if values.count(None) == len(values):
+            return list(values)
         return [None if value is None else self._pseudonyms.once("object", value) for value in values]
 
     def _purpose(self, text: str) -> str:
@@ -263,6 +265,8 @@ def days_of(times: Sequence[datetime]) -> list[str]:
 
 def _mapped(values: Sequence[str | None], how: Callable[[str], str | None]) -> list[str | None]:
     """Apply `how` once to each distinct value."""
+    if values.count(None) == len(values):
+        return list(values)
     made: dict[str | None, str | None] = {value: how(value) for value in set(values) if value is not None}
     made[None] = None
     return [made[value] for value in values]
@@ -286,8 +290,6 @@ def _array(values: object, kind: pa.DataType) -> pa.Array:
 
 def _people(draft: Draft) -> int:
     """Count the resolved persons; one who was only searched for was not seen."""
-    if not draft.subjects:
-        return 0
     return len({use.id for use in draft.subjects if use.relation != "searched_for"})
 
 
@@ -295,7 +297,5 @@ def _country(text: str) -> str | None:
     return text.upper() if _COUNTRY.fullmatch(text) else None
 
 
-def _coverage(draft: Draft, late: datetime) -> list[str]:
-    if draft.time <= late:
-        return draft.coverage
+def _skewed(draft: Draft) -> list[str]:
     return sorted({*draft.coverage, "clock_skew"})

@@ -159,7 +159,7 @@ class Settler:
         plan = Plan(self._pseudonyms, self._memory, epoch_of(hour))
         state = self._announce(source, batch, plan)
         claimed = self._claim(source.name, drafts)
-        placed = self._place(plan, drafts)
+        placed = self._place(plan, drafts, batch)
         about = About(source.name, source.version, now)
         accesses, touches = self._minimiser.accesses(placed, about), self._minimiser.touches(placed)
         tally = _tally(batch, placed)
@@ -183,7 +183,7 @@ class Settler:
                 if made.early
             ],
         )
-        raws = batch.sealed_raws(source.name)
+        raws = batch.sealed_raws()
         with self._log.batch() as leaves:
             plan.write(leaves, state.number, hour)
             values = Values(
@@ -218,7 +218,7 @@ class Settler:
     def _announce(self, source: Source, batch: Gathered, plan: Plan) -> SourceState:
         """Plan the leaves that stand before the accesses: the raw records, a new coverage manifest, notes."""
         if batch.raws:
-            plan.add_lines([raw.data for raw in batch.raws])
+            plan.add_lines(batch.digests)
         document = _coverage(source.manifest)
         digest = sha256(canonical(document)).hexdigest()
         known = self._manifest.sources.get(source.name)
@@ -246,15 +246,15 @@ class Settler:
                 made.draft.coverage = sorted({*made.draft.coverage, "id_conflict"})
         return list(claims.items())
 
-    def _place(self, plan: Plan, drafts: Sequence[Made]) -> list[Placed]:
-        placed, used, fieldset_of = [], set(), self._fieldsets.of
+    def _place(self, plan: Plan, drafts: Sequence[Made], batch: Gathered) -> list[Placed]:
+        placed, used, fieldset_of, digests = [], set(), self._fieldsets.of, batch.digests_of
         for made in drafts:
             key = made.key
             while key in used:  # several accesses that begin with one record
                 key = blake2b(key, key=self._key, digest_size=16, person=b"again").digest()
             used.add(key)
             fieldset = fieldset_of(made.draft)
-            leaf, touches = plan.add_access(made.draft, fieldset)
+            leaf, touches = plan.add_access(made.draft, fieldset, digests(made.draft))
             placed.append(Placed(made.draft, f"x-{base32(key)}", leaf, touches, fieldset.id))
         return placed
 

@@ -198,24 +198,22 @@ def find_leaves(wanted: bytes, read: Read, start: int, size: int) -> list[int]:
     return found
 
 
-def lines_root(seed: bytes, data: Sequence[bytes]) -> bytes:
-    """Return the salted Merkle root over raw records: leaf hash = SHA-256(0x00 ‖ salt ‖ record), tree as in RFC 6962.
+def lines_root(seed: bytes, digests: Sequence[bytes]) -> bytes:
+    """Return the salted Merkle root over raw records, given by their SHA-256: the tree of RFC 6962 over salt ‖ digest.
 
     Each record's 16-byte salt is a slice of SHAKE-256(seed), so one record can be shown without making the others guessable.
     """
-    salts = shake_256(seed).digest(_SALT * len(data))
+    salts = shake_256(seed).digest(_SALT * len(digests))
+    places = range(0, len(salts), _SALT)
     hashes = b"".join(
-        [
-            sha256(b"\x00" + salts[at : at + _SALT] + record).digest()
-            for at, record in zip(range(0, len(salts), _SALT), data, strict=True)
-        ]
+        [sha256(b"\x00" + salts[at : at + _SALT] + digest).digest() for at, digest in zip(places, digests, strict=True)]
     )
     return fold(hashes) if hashes else EMPTY_ROOT
 
 
-def record_key(key: bytes, prefix: bytes, data: bytes) -> bytes:
-    """Return the 16-byte keyed id of a raw record; `prefix` says source and, if the log has one, `seq_of`."""
-    return blake2b(prefix + data, key=key, digest_size=16).digest()
+def record_key(key: bytes, prefix: bytes, digest: bytes) -> bytes:
+    """Return the 16-byte keyed id of a raw record, given by its SHA-256; `prefix` says source and, if the log has one, `seq_of`."""
+    return blake2b(prefix + digest, key=key, digest_size=16).digest()
 
 
 def _check_batch(values: Values, raws: Raws, at: list[int]) -> list[str]:
@@ -229,9 +227,13 @@ def _check_batch(values: Values, raws: Raws, at: list[int]) -> list[str]:
             problems.append(f"the contents of leaf {at[index]} are not what it commits to")
         if leaf.kind == leaves.Kind.LINES:
             what = msgspec.json.decode(values.groups[index][1] or b"{}")
-            if what.get("count") != len(raws.data) or what.get("root") != lines_root(values.lines_seed, raws.data).hex():
+            if what.get("count") != len(raws.data) or what.get("root") != _root_of(values, raws):
                 problems.append(f"the raw records are not those that leaf {at[index]} commits to")
     return problems
+
+
+def _root_of(values: Values, raws: Raws) -> str:
+    return lines_root(values.lines_seed, [sha256(data).digest() for data in raws.data]).hex()
 
 
 def split_seeds(joined: bytes) -> list[bytes]:
