@@ -163,7 +163,7 @@ class Company:
         dice, ids = self._dice, self.ids
         if unit == "*":
             units = [name for name in self.charter.units if not name.startswith(("audit", "oversight"))]
-            unit = units[Wheel(units, [_weight(name) for name in units]).turn(dice.roll())]
+            unit = units[Wheel([_weight(name) for name in units]).turn(dice.roll())]
         human = kind == "human"
         one = Staff(
             number=len(self.staff) + len(self.services) + 1,
@@ -237,7 +237,7 @@ class Company:
     def _fill_subjects(self) -> None:
         dice, scale = self._dice, self.size.subjects / 20_000
         regions = list(self.charter.policy.get("regions", REGION_SHARES))  # type: ignore[call-overload]  # a mapping by contract
-        wheel = Wheel(regions, [REGION_SHARES.get(region, 0.2) for region in regions])
+        wheel = Wheel([REGION_SHARES.get(region, 0.2) for region in regions])
         home = {"IE": "EU", "PL": "EU", "US": "US", "MX": "US", "CO": "US", "SG": "XA", "PH": "XA"}
         for one in list(self.staff):
             if one.episode == 0 and dice.roll() < 0.4:

@@ -91,10 +91,9 @@ class Curve:
 
 
 class Wheel:
-    """A choice among weighted items in O(log n)."""
+    """A choice among weighted items in O(log n). It gives indexes; who asks keeps the items."""
 
-    def __init__(self, items: Sequence[T], weights: Sequence[float]) -> None:
-        self.items: list[object] = list(items)
+    def __init__(self, weights: Sequence[float]) -> None:
         self._sums: list[float] = []
         total = 0.0
         for weight in weights:

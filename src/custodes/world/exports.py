@@ -130,10 +130,6 @@ class ContextBook:
         """Take one row given as a mapping."""
         self._rows[table].append(columns)
 
-    def rows(self, table: str) -> Iterable[Mapping[str, object]]:
-        """Return the rows taken so far."""
-        return self._rows[table]
-
     def enrol(self, subject: str, word: str, enrolled: int, expires: int | None = None) -> None:
         """Put a subject under the protection of a class."""
         self._protected.append((subject, word, enrolled, expires))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -124,7 +124,6 @@ class Library:
 
     scenarios: Mapping[str, Scenario]
     charter: Charter
-    own: frozenset[str] = field(default_factory=frozenset)
 
     def scenario(self, name: str) -> Scenario:
         """Return a scenario by id. Raises `ConfigError` that names the known ones."""
@@ -159,7 +158,6 @@ def _document(raw: bytes, where: str) -> dict[str, object]:
 
 def _library(ours: Mapping[str, object], theirs: Mapping[str, object], where: str) -> Library:
     raw = {str(body["id"]): body for body in _bodies(ours)}
-    own = frozenset(raw)
     raw |= {str(body["id"]): body for body in _bodies(theirs)}
     made: dict[str, Scenario] = {}
     for name in raw:
@@ -167,7 +165,7 @@ def _library(ours: Mapping[str, object], theirs: Mapping[str, object], where: st
     charter = _charter(_mapping(theirs.get("world") or ours["world"], f"{where}: world"))
     for scenario in made.values():
         _check(scenario, charter, made, f"{where}: {scenario.id}")
-    return Library(made, charter, own)
+    return Library(made, charter)
 
 
 def _bodies(document: Mapping[str, object]) -> Iterator[Mapping[str, object]]:

@@ -116,7 +116,7 @@ class Office:
                 action = "query" if system == "warehouse" else "export" if purpose == "legal_process" else "read"
                 screens.append((system, resource, action, sorted(dice.some(fields, size), key=fields.index)))
                 weights.append(weight * (1.6 if index < 4 else 0.6))
-        return (screens or [("crm", "account_page", "read", ["name"])], Wheel(screens or [0], weights or [1.0]))
+        return (screens or [("crm", "account_page", "read", ["name"])], Wheel(weights or [1.0]))
 
     def look(self, screen: Screen, subject: Subject, dice: Dice, *, purpose: str | None, reason: str | None) -> Access:
         """Return one look at one subject on `screen`."""
@@ -168,7 +168,7 @@ class Pool:
 
     def __init__(self, staff: Sequence[Staff]) -> None:
         self.staff = list(staff)
-        self._wheel = Wheel(self.staff, [one.weight for one in self.staff])
+        self._wheel = Wheel([one.weight for one in self.staff])
 
     def pick(self, day: int, dice: Dice, without: Sequence[Staff] = ()) -> Staff | None:
         """Return somebody whose shift begins on `day`, or None."""

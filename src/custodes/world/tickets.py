@@ -41,7 +41,7 @@ class Tickets:
 
     def __init__(self, office: Office) -> None:
         self._office, self._dice = office, office.dice("tickets")
-        self._slips = Wheel(list(SLIPS), list(SLIPS.values()))
+        self._slips = Wheel(list(SLIPS.values()))
         self._share = sum(SLIPS.values())
         self._names = list(SLIPS)
 
