@@ -17,7 +17,6 @@ from custodes.errors import BadRule
 from custodes.explain import load_templates
 from custodes.model.tables import TABLES
 from custodes.model.views import VIEWS
-from custodes.model.words import LEVELS
 from custodes.rule import load_shelf
 from custodes.rule_file import TABLES_READ, read_rule
 from custodes.rule_page import page
@@ -61,13 +60,11 @@ def test_rule_without_tests_fails(path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(SHELF))
-def test_no_rule_speaks_of_guilt_or_asks_where_somebody_comes_from(code: str) -> None:
+def test_every_rule_offers_innocent_reasons_and_questions(code: str) -> None:
     rule = SHELF[code]
-    words = " ".join((rule.sentence, rule.finds, rule.why, *rule.innocent, *rule.questions)).lower()
-    assert not re.search(r"\b(guilty|suspects?|violators?|alerts?|users?|culprit|offender)\b", words)
-    assert rule.level in LEVELS
     assert len(rule.innocent) >= 2
     assert len(rule.questions) >= 3
+    assert rule.known_gaps
 
 
 def test_rule_cannot_list_protected() -> None:
