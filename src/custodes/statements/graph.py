@@ -71,7 +71,7 @@ def either(arms: Sequence[Limits]) -> Limits:
         found = [arm.get(number, Limit(OPEN)) for arm in arms]
         keys = tuple(slot for limit in found for slot in limit.keys)
         searched = tuple(slot for limit in found for slot in limit.searched)
-        level = max(limit.level for limit in found)
+        level = OPEN if any(limit.level == OPEN for limit in found) else max(limit.level for limit in found)
         columns = found[0].columns
         if level == KEY and all(limit.columns == columns and limit.keys for limit in found) and len(columns) == 1:
             joined[number] = Limit(KEY, columns, keys, searched)

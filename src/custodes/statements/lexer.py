@@ -132,7 +132,7 @@ def _postgres(text: str) -> Stripped:
         if key.count("$") != key.count("\0$"):
             return _thorough(text)
         key = key.replace("\0$", "$")
-    if "/*" in key:
+    if "'" in key or "/*" in key:
         return _thorough(text)
     return _closed(key, literals, comments)
 
