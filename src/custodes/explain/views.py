@@ -239,6 +239,17 @@ SELECT t.leaf, t.subject, min(t.certainty) FROM stored_touches t WHERE t.leaf IN
 GROUP BY t.leaf, t.subject
 """
 """One row per access and subject; `certain` < `estimate` < `upper_bound`, so the best certainty is the least."""
+_OPENED: Final = """
+CREATE OR REPLACE TABLE opened AS
+WITH inside AS (
+  SELECT a.leaf, c.subject, c.certainty, c.fieldset
+  FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from AND c.written <= a.time + INTERVAL 1 HOUR
+), named AS (
+  SELECT t.leaf, t.subject FROM stored_touches t WHERE t.leaf IN (SELECT leaf FROM inside)
+)
+SELECT * FROM inside i WHERE NOT EXISTS (SELECT 1 FROM named n WHERE n.leaf = i.leaf AND n.subject = i.subject)
+"""
+"""Subjects inside an opened copy that the opening itself does not name; clocks of two systems may differ by an hour."""
 _OFTEN: Final = """
 CREATE OR REPLACE TABLE touched_often AS SELECT leaf FROM stored_touches GROUP BY leaf HAVING count(*) > 1
 """
@@ -296,14 +307,13 @@ def _copies(engine: Engine) -> None:
 def _looks(engine: Engine, around: str | None) -> None:
     engine.run(_OFTEN)
     engine.run(_PUBLIC)
+    engine.run(_OPENED)
     engine.run(
         f"""
         CREATE OR REPLACE VIEW subjects_of AS
         SELECT t.leaf, t.subject, t.certainty, 'direct' AS via, CAST(NULL AS VARCHAR) AS copied FROM ({_TOUCHED}) t
         UNION ALL
-        SELECT a.leaf, c.subject, c.certainty, 'derived', c.fieldset
-        FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from AND c.written <= a.time + INTERVAL 1 HOUR
-        WHERE NOT EXISTS (SELECT 1 FROM stored_touches t WHERE t.leaf = a.leaf AND t.subject = c.subject)
+        SELECT leaf, subject, certainty, 'derived', fieldset FROM opened
         """
     )
     for number, (_, source) in enumerate(_CODED.items()):
@@ -315,11 +325,17 @@ def _looks(engine: Engine, around: str | None) -> None:
     engine.run("DROP VIEW IF EXISTS looks")
     engine.run(
         f"""CREATE OR REPLACE TABLE stored_looks AS
-            SELECT look, access, subject, time, reason, deliberate, break_glass, derived, derived_from, public_only, {kept}
+            SELECT access, subject, time, reason, deliberate, break_glass, derived, derived_from, public_only, {kept}
             FROM ({_LOOKS.format(within=_within(engine, around))})"""
     )
-    shown = ", ".join(f"CAST({column} AS VARCHAR) AS {column}" if column in _CODED else column for column in VIEWS["looks"])
+    shown = ", ".join(_shown(column) for column in VIEWS["looks"])
     engine.run(f"CREATE VIEW looks AS SELECT {shown} FROM stored_looks")
+
+
+def _shown(column: str) -> str:
+    if column == "look":
+        return "rowid AS look"
+    return f"CAST({column} AS VARCHAR) AS {column}" if column in _CODED else column
 
 
 def _within(engine: Engine, around: str | None) -> str:
@@ -361,7 +377,7 @@ SELECT fieldset, count(field) AS fields,
 FROM fieldsets GROUP BY fieldset
 """
 _LOOKS: Final = f"""
-SELECT row_number() OVER () AS look, b.* EXCLUDE (own_fields, copied), coalesce(f.public_only, 0) AS public_only,
+SELECT b.* EXCLUDE (own_fields, copied), coalesce(f.public_only, 0) AS public_only,
   p.unit, p.country, p.entity, p.manager
 FROM (
   SELECT a.leaf AS access, s.subject, coalesce(s.via, CASE WHEN a.derived_from IS NULL THEN 'direct' ELSE 'derived' END) AS via,
