@@ -38,12 +38,16 @@ class Ref(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """What one predicate does to one source. `keys`: slots named outright; `searched`: slots that an OR made uncertain."""
+    """What one predicate does to one source, by which columns.
+
+    `keys`: slots named outright, by the key columns `named`; `searched`: slots that an OR made uncertain.
+    """
 
     level: int
     columns: frozenset[str] = frozenset()
     keys: tuple[Slot, ...] = ()
     searched: tuple[Slot, ...] = ()
+    named: frozenset[str] = frozenset()
 
 
 Limits = dict[int, Limit]
@@ -60,7 +64,8 @@ def both(one: Limits, other: Limits) -> Limits:
             continue
         level = min(known.level, limit.level)
         columns = frozenset().union(*(part.columns for part in (known, limit) if part.level == level))
-        joined[number] = Limit(level, columns, known.keys + limit.keys, known.searched + limit.searched)
+        named = known.named | limit.named
+        joined[number] = Limit(level, columns, known.keys + limit.keys, known.searched + limit.searched, named)
     return joined
 
 
@@ -72,9 +77,9 @@ def either(arms: Sequence[Limits]) -> Limits:
         keys = tuple(slot for limit in found for slot in limit.keys)
         searched = tuple(slot for limit in found for slot in limit.searched)
         level = OPEN if any(limit.level == OPEN for limit in found) else max(limit.level for limit in found)
-        columns = found[0].columns
-        if level == KEY and all(limit.columns == columns and limit.keys for limit in found) and len(columns) == 1:
-            joined[number] = Limit(KEY, columns, keys, searched)
+        columns, named = found[0].columns, found[0].named
+        if level == KEY and all(limit.named == named and limit.keys for limit in found) and len(named) == 1:
+            joined[number] = Limit(KEY, named, keys, searched, named)
         else:
             same = columns if all(limit.columns == columns for limit in found) else frozenset[str]()
             joined[number] = Limit(level, same, (), searched + keys)

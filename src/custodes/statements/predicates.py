@@ -291,7 +291,7 @@ class Predicates:
                     self._reader.opaque()
                     limits[number] = Limit(g.OPAQUE, frozenset({column}), (), slots)
                 else:
-                    limits[number] = Limit(g.KEY, frozenset({column}), slots)
+                    limits[number] = Limit(g.KEY, frozenset({column}), slots, named=frozenset({column}))
             elif kind is not None:
                 clear = not ref.computed and (not wrap or wrap == "case" or (wrap == "address" and kind == "ip"))
                 named = "ip_range" if kind == "ip" and not clear else kind
@@ -313,7 +313,7 @@ class Predicates:
                     if operand.wrap or operand.ref.computed:
                         self._reader.opaque()
                         limits[number] = Limit(g.OPAQUE)
-                elif kind is not None and other.exact and other.kind in {"value", "other"}:
+                elif kind is not None and (other.kind == "value" or (other.kind == "other" and other.exact)):
                     named = "ip_range" if kind == "ip" else kind
                     for slot in other.slots or (None,):
                         self._reader.selector(SelectorUse(named, slot))
@@ -427,8 +427,9 @@ def _is_integer(node: exp.Expression) -> bool:
 def _queried(part: exp.Expression) -> tuple[exp.Expression | None, exp.Expression | None]:
     """Return (compared side, subquery) of a membership test."""
     if isinstance(part, exp.In):
-        query = part.args.get("query")
-        return part.this, query
+        items = part.expressions
+        given = items[0] if len(items) == 1 and isinstance(items[0], exp.Values | exp.Query) else None
+        return part.this, part.args.get("query") or given
     if isinstance(part, EQUAL):
         for side, other in ((part.this, part.expression), (part.expression, part.this)):
             inner = other

@@ -30,7 +30,7 @@ BRACKET_LIMIT: Final = 5
 _MARK: Final = re.compile("\0([snm])")
 _SPACE: Final = re.compile(r"\s+")
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"|`((?:[^`]|``)*)`')
-_INET_TEST: Final = re.compile(r"([\w\"]+)\s*(?:<<=|>>=|<<|>>|&&)|(?:<<=|>>=|<<|>>|&&)\s*([\w\"]+)")
+_INET_TEST: Final = re.compile(r"(?<![\0\w\"])([\w\"]+)\s*(?:<<=|>>=|<<|>>|&&)|(?:<<=|>>=|<<|>>|&&)\s*([\w\"]+)")
 _WORDS: Final = re.compile(r'"((?:[^"]|"")*)"|([A-Za-z_\x80-\U0010ffff][\w$]*)')
 _ACTIONS: Final = (
     (exp.Delete, "delete"),
