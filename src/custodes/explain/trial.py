@@ -7,67 +7,39 @@ found, and in each of `explains`, `flags` and `lacks` that a test speaks of noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-
-import pyarrow as pa
 
 from custodes.errors import BadRule
 from custodes.explain import verdicts, views
 from custodes.explain.template import Template
-from custodes.model.arrow import context_schema
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
-from custodes.model.views import VIEWS
+from custodes.rule_trial import SCHEMAS, fill
 
 if TYPE_CHECKING:
     from custodes.engine import Engine
 
-_TYPES: Final = {
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-}
-_DERIVED: Final = {"staff_spans", "chain", "case_subjects", "grant_fields", "legal_fields", "reasons", "policy_settings"}
+_WORKED_OUT: Final = ("staff_spans", "chain", "case_subjects", "grant_fields", "legal_fields", "reasons")
 Rows = Sequence[Mapping[str, Any]]
 
 
 def world(engine: Engine, tables: Mapping[str, Rows], policy: Policy | None = None) -> None:
-    """Make the named rows the whole world of `engine`: all context tables and views up to `looks`."""
-    known = policy or Policy()
-    for name in TABLES:
-        _fill(engine, name, context_schema(name), tables.get(name, ()))
-    for name, columns in VIEWS.items():
-        if name not in _DERIVED:
-            _fill(engine, name, pa.schema([(column, _TYPES[kind]) for column, kind in columns.items()]), tables.get(name, ()))
-    if not any(tables.get(name) for name in ("policy_regions", "policy_purposes", "policy_legal")) and policy:
-        views.build_policy(engine, known)
-    given = tables.get("units")
-    views.build_staff(engine, known)
-    if given:
-        _fill(engine, "units", pa.schema([(column, _TYPES[kind]) for column, kind in VIEWS["units"].items()]), given)
+    """Make the named rows the whole world of `engine`: all context tables, and the views up to `looks` that follow from them.
+
+    `units` and `policy_*` follow from staff and `policy` unless their rows are given.
+    """
+    for name, rows in tables.items():
+        if name not in SCHEMAS or (unknown := {column for row in rows for column in row} - set(SCHEMAS[name].names)):
+            raise BadRule(f"test: there is no {name}" if name not in SCHEMAS else f"test: {name} has no column {min(unknown)!r}")
+    fill(engine, tables)
+    for name in _WORKED_OUT:
+        engine.run(f"DROP TABLE {name}")
+    if policy:
+        views.build_policy(engine, policy)
+    views.build_staff(engine)
+    if "units" not in tables:
+        views.build_units(engine, policy or Policy())
     views.build_context(engine)
-
-
-def _fill(engine: Engine, name: str, schema: pa.Schema, rows: Rows) -> None:
-    for row in rows:
-        if unknown := set(row) - set(schema.names):
-            raise BadRule(f"test: {name} has no column {min(unknown)!r}")
-    arrays = [pa.array([_value(row.get(field.name), field.type) for row in rows], _plain(field.type)) for field in schema]
-    engine.table(name, pa.table(arrays, names=schema.names))
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return pa.timestamp("us") if pa.types.is_timestamp(kind) else kind
-
-
-def _value(value: object, kind: pa.DataType) -> object:
-    if value is None or not pa.types.is_timestamp(kind):
-        return value if value is None or not pa.types.is_string(kind) else str(value)
-    time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return time.astimezone(UTC).replace(tzinfo=None)
 
 
 def run_trials(engine: Engine, template: Template, shelf: Sequence[Template]) -> list[str]:

@@ -60,7 +60,8 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     """
     context.register(engine)
     build_policy(engine, policy)
-    build_staff(engine, policy)
+    build_staff(engine)
+    build_units(engine, policy)
     accesses.register(engine, None, until)
     build_fieldsets(engine, datamap, policy)
     _copies(engine)
@@ -113,17 +114,9 @@ def build_policy(engine: Engine, policy: Policy) -> None:
     _small(engine, "policy_legal", [(kind, name) for kind, want in asked.items() for name in duties.sufficient(want)])
 
 
-def build_staff(engine: Engine, policy: Policy) -> None:
-    """Make `units`, `staff_spans` and `chain` from `staff` and `assignments`."""
+def build_staff(engine: Engine) -> None:
+    """Make `staff_spans` and `chain` from `staff`."""
     engine.run(_STAFF_SPANS)
-    found = engine.rows("SELECT unit FROM staff UNION SELECT unit FROM assignments UNION SELECT unit FROM roster")
-    named = sorted(str(unit) for (unit,) in found if unit)
-    rows = [
-        (unit, prefix, _covers(policy.units_without_subject_duty, prefix), _covers(policy.outside_approver_units, prefix))
-        for unit in named
-        for prefix in _prefixes(unit)
-    ]
-    _small(engine, "units", rows)
     engine.run(_CHAIN_FIRST)
     before = -1
     for _ in range(_CHAIN_DEPTH):
@@ -132,6 +125,18 @@ def build_staff(engine: Engine, policy: Policy) -> None:
             break
         before = size
         engine.run(_CHAIN_NEXT)
+
+
+def build_units(engine: Engine, policy: Policy) -> None:
+    """Make `units` from every unit that `staff`, `assignments` or `roster` names."""
+    found = engine.rows("SELECT unit FROM staff UNION SELECT unit FROM assignments UNION SELECT unit FROM roster")
+    named = sorted(str(unit) for (unit,) in found if unit)
+    rows = [
+        (unit, prefix, _covers(policy.units_without_subject_duty, prefix), _covers(policy.outside_approver_units, prefix))
+        for unit in named
+        for prefix in _prefixes(unit)
+    ]
+    _small(engine, "units", rows)
 
 
 def _prefixes(unit: str) -> list[str]:
