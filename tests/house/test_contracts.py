@@ -22,7 +22,7 @@ FAULTS = {
     "sqlite": ("explain/__init__.py", "import sqlite3"),
     "outsiders": ("ledger/merkle.py", "import http.client"),
     "arrow-in-model": ("model/draft.py", "import pyarrow"),
-    "shelves": ("sources/access.py", "import custodes.sources.cloudtrail"),
+    "shelves": ("sources/access/__init__.py", "import custodes.sources.cloudtrail"),
     "no-cycles": ("ledger/merkle.py", "import custodes.intake"),
 }
 """Contract → (file, line planted in it). A trailing space tells two faults of one contract apart."""
