@@ -70,7 +70,7 @@ def subjects(reading: Reading, relation: str = "accessed") -> list[str]:
             ["5"],
         ),
         (
-            "select email from users where exists (select count(*) from login_event l where l.user_id = users.id and l.user_id = 5)",
+            "select email from users where exists (select count(*) from login_event l where user_id = id and user_id = 5)",
             "set",
             ["5"],
         ),

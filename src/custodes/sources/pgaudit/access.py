@@ -86,15 +86,15 @@ class Accesses:
         params = None if parameters is None else of_parameters(parameters)
         return self._statements.read(self.system(line.dbname), text, params=params, catalog=catalog)
 
-    def of(self, events: Sequence[Event], context: Context) -> tuple[Draft | None, str, Plan | None]:
-        """Return the access of one statement, or None and the word under which its records are counted; and its main plan."""
+    def of(self, events: Sequence[Event], context: Context) -> tuple[Draft | None, str]:
+        """Return the access of one statement, or None and the word under which its records are counted."""
         line = events[0].line
         if len(events) == 1:
             audit = events[0].audit
             if audit.object_name and audit.text not in HIDDEN and audit.kind in {"READ", "WRITE"}:
                 reading = self.reading(line, audit.text, audit.parameters, context.catalog)
                 if reading.plan.runs:
-                    return self._single(events, reading, context), "", reading.plan
+                    return self._single(events, reading, context), ""
         operations = _operations(events)
         about = [operation for operation in operations if operation.names]
         wrappers = len(operations) - len(about)
@@ -105,9 +105,9 @@ class Accesses:
             return self._without(operations, routines, events, context)
         readings = [self.reading(line, op.text, op.audit.parameters, context.catalog) for op in about]
         if all(not reading.plan.runs and op.audit.command != "SELECT" for reading, op in zip(readings, about, strict=True)):
-            return None, "prepare", None
+            return None, "prepare"
         if all("explain" in op.text[:200].lower() and not reading.plan.runs for reading, op in zip(readings, about, strict=True)):
-            return None, "explain", None
+            return None, "explain"
         shapes = [self._shape(reading.plan, op.names, line) for reading, op in zip(readings, about, strict=True)]
         draft = self._draft(events, readings[0], shapes[0])
         for reading, shape in zip(readings[1:], shapes[1:], strict=True):
@@ -116,7 +116,7 @@ class Accesses:
         _describe(draft, about, commands, readings, wrappers)
         self._flags(draft, routines, commands, context, readings)
         self._purpose(draft, line, [comment for reading in readings for comment in reading.comments])
-        return draft, "", readings[0].plan
+        return draft, ""
 
     def _single(self, events: Sequence[Event], reading: Reading, context: Context) -> Draft:
         """Return the access of a statement of one record: the common case."""
@@ -171,21 +171,21 @@ class Accesses:
 
     def _without(
         self, operations: Sequence[Operation], routines: Sequence[str], events: Sequence[Event], context: Context
-    ) -> tuple[Draft | None, str, Plan | None]:
+    ) -> tuple[Draft | None, str]:
         """Return the access of a statement that names no table: a routine, an anonymous block, or nothing personal."""
         line = events[0].line
         main = next((op for op in operations if op.audit.kind in {"READ", "WRITE"}), None)
         command = operations[0].audit.command
         kinds = {op.audit.kind for op in operations}
         if main is not None and main.audit.command == "PREPARE" and not routines:
-            return None, "prepare", None
+            return None, "prepare"
         block = "DO" in {op.audit.command for op in operations}
         if main is None and not routines and not block:
-            return None, "setting" if command in {"SET", "RESET"} else min(kinds).lower(), None
+            return None, "setting" if command in {"SET", "RESET"} else min(kinds).lower()
         text = main or operations[0]
         reading = self.reading(line, text.text, text.audit.parameters, context.catalog)
         if main is not None and not reading.plan.runs and not routines:
-            return None, "explain", None
+            return None, "explain"
         resources = [Resource(routine_name(name), "routine") for name in dict.fromkeys(routines)]
         scope = "unknown" if routines or block else reading.scope
         shape = Shape(reading.plan, resources, [], scope, covered=True)
@@ -201,7 +201,7 @@ class Accesses:
         commands = [op.audit.command for op in operations]
         self._flags(draft, routines, commands, context, [reading], opaque=bool(routines))
         self._purpose(draft, line, reading.comments)
-        return draft, "", None
+        return draft, ""
 
     def _draft(self, events: Sequence[Event], reading: Reading, shape: Shape) -> Draft:
         line = events[0].line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -12,7 +13,7 @@ from custodes.model.datamap import ResourceMap
 from custodes.statements import Catalog, Plan
 from custodes.statements.catalog import bare, copy_of
 
-_KNOWN_LIMIT: Final = 10_000
+_KNOWN_LIMIT: Final = 2_000
 _NAME: Final = r'(?:"(?:[^"]|"")+"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\w$]+))*'
 _VIEW: Final = re.compile(
     rf"\s*create\s+(?:or\s+replace\s+)?(?:(?:temp|temporary)\s+)?view\s+{_NAME}\s+(?:with\s*\([^()]*\)\s*)?as\s+(.*)\Z",
@@ -30,47 +31,61 @@ _TEXT_LIMIT: Final = 64 * 1024
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """What is known of a copy's columns; `known` False: nothing."""
+    """What is known of a copy's columns; `known` False: nothing. `mark`: its content in short."""
 
     fields: dict[str, str]
     keys: tuple[str, ...]
     selectors: dict[str, str]
     known: bool = True
+    mark: str = "?"
 
 
-class Database(msgspec.Struct):
-    """What was learned about one database, or about one session's temporary tables."""
+class View(msgspec.Struct, frozen=True):
+    """The defining query of a view, and its content in short."""
 
-    views: dict[str, str] = {}
-    copies: dict[str, Copy] = {}
-    routines: dict[str, bool] = {}
-    """Routine name → whether it runs with its caller's rights only (in every form of it)."""
+    text: str
+    mark: str
+
+
+class Database(msgspec.Struct, frozen=True):
+    """What was learned about one database, or about one session's temporary tables. Never changed: a changed one is a new one.
+
+    `routines`: name → whether it runs with its caller's rights only, in every form of it.
+    """
+
+    views: dict[str, View]
+    copies: dict[str, Copy]
+    routines: dict[str, bool]
+
+
+NOTHING: Final = Database({}, {}, {})
 
 
 def copy_from(plan: Plan) -> Copy:
     """Return what a copy holds that a statement of this plan made."""
     entry = copy_of(plan.outputs, plan.entries)
-    return Copy({}, (), {}, known=False) if entry is None else Copy(dict(entry.fields), entry.subject_key, dict(entry.selectors))
+    if entry is None:
+        return Copy({}, (), {}, known=False)
+    content = (dict(entry.fields), entry.subject_key, dict(entry.selectors))
+    return Copy(*content, mark=_mark(msgspec.json.encode(content)))
 
 
-def remember(known: dict[str, _What], name: str, what: _What) -> None:
-    """Keep `what` under `name`, the latest last, forgetting the oldest beyond the limit."""
-    known.pop(name, None)
-    known[name] = what
-    while len(known) > _KNOWN_LIMIT:
-        del known[next(iter(known))]
+def with_new(known: Mapping[str, _What], name: str, what: _What | None) -> dict[str, _What]:
+    """Return `known` with `what` under `name`, or without it, forgetting the oldest beyond the limit."""
+    changed = {key: value for key, value in known.items() if key != name}
+    if what is not None:
+        changed[name] = what
+    while len(changed) > _KNOWN_LIMIT:
+        del changed[next(iter(changed))]
+    return changed
 
 
-def catalog_of(database: Database, own: Database | None) -> Catalog:
+def catalog_of(database: Database, own: Database) -> Catalog:
     """Return the names of a database, and on top of them those of a session's temporary tables."""
-    views = dict(database.views)
-    copies = dict(database.copies)
-    for name, copy in own.copies.items() if own else ():
-        views.pop(name, None)
-        copies[name] = copy
-    marks = {name: _mark(text.encode()) for name, text in views.items()}
-    marks |= {name: _mark(msgspec.json.encode(copy)) for name, copy in copies.items()}
-    return Catalog(views, {name: _entry(copy) for name, copy in copies.items()}, marks)
+    copies = {**database.copies, **own.copies}
+    views = {name: view for name, view in database.views.items() if name not in own.copies}
+    marks = {name: view.mark for name, view in views.items()} | {name: copy.mark for name, copy in copies.items()}
+    return Catalog({name: view.text for name, view in views.items()}, {name: _entry(copy) for name, copy in copies.items()}, marks)
 
 
 def _mark(content: bytes) -> str:
@@ -81,10 +96,10 @@ def _entry(copy: Copy) -> ResourceMap | None:
     return ResourceMap(copy.fields, copy.keys, None, copy.selectors) if copy.known else None
 
 
-def view_text(text: str) -> str | None:
-    """Return the defining query of a CREATE VIEW."""
+def view_in(text: str) -> View | None:
+    """Return the view that a CREATE VIEW defines."""
     found = _VIEW.match(text) if len(text) <= _TEXT_LIMIT else None
-    return found[1].rstrip().rstrip(";") if found else None
+    return View(found[1].rstrip().rstrip(";"), _mark(found[1].encode("utf-8", "replace"))) if found else None
 
 
 def superuser_made(key: str) -> str | None:

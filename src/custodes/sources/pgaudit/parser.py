@@ -12,10 +12,11 @@ from custodes.model.datamap import DataMap
 from custodes.model.draft import Note, Parsed, Raw, Rejected
 from custodes.sources.pgaudit import lineage
 from custodes.sources.pgaudit.access import Accesses, Context, Event
-from custodes.sources.pgaudit.lineage import Copy, Database, remember
+from custodes.sources.pgaudit.knowledge import CHANGES, COPIES, Knowledge, Known
+from custodes.sources.pgaudit.lineage import NOTHING, Database
 from custodes.sources.pgaudit.record import Audit, Line, Unreadable, audit_of, decode, of_row, rows_of, time_of
 from custodes.statements import Catalog, Plan, Statements, lexer
-from custodes.statements.catalog import EMPTY, plain
+from custodes.statements.catalog import plain
 
 _SESSIONS: Final = 50_000
 _PENDING: Final = 4096
@@ -30,9 +31,6 @@ _KEY_CHECK: Final = re.compile(
     rf"SELECT 1 FROM (?:ONLY )?{_ID}\.{_ID} x WHERE {_TEST}(?: AND {_TEST})*"
     r" FOR KEY SHARE OF x\Z"
 )
-_COPIES: Final = frozenset({"CREATE TABLE AS", "SELECT INTO", "CREATE MATERIALIZED VIEW"})
-_ROUTINES: Final = re.compile(r"(?:CREATE|ALTER|DROP) (?:FUNCTION|PROCEDURE|ROUTINE)\Z")
-_CHANGES: Final = frozenset({"SET", "RESET", "ALTER SYSTEM", "ALTER ROLE", "ALTER DATABASE", "ALTER USER"})
 _RELOADED: Final = re.compile(r'parameter "([\w.]+)" changed to|parameter "([\w.]+)" removed from')
 _CLIENT: Final = "client backend"
 
@@ -40,8 +38,8 @@ _CLIENT: Final = "client backend"
 class Session(msgspec.Struct):
     """One server session. `last`: highest line number seen; `pending`: records of the statement at hand; `given`: it was given out.
 
-    `gap`: lines are missing before or within it; `ahead`: lines are missing before what comes next. `learned`: how many of its
-    records were counted or learned from already.
+    `gap`: lines are missing before or within it; `ahead`: lines are missing before what comes next. `counted`: how many of its
+    records were counted already. `known`: what was known when the last of them came; `own`: the session's temporary tables now.
     """
 
     last: int = 0
@@ -52,9 +50,10 @@ class Session(msgspec.Struct):
     given: bool = False
     gap: bool = False
     ahead: bool = False
-    learned: int = 0
+    counted: int = 0
     pending: list[Event] = []
-    own: Database | None = None
+    known: Known | None = None
+    own: Database = NOTHING
 
 
 class _Kept(msgspec.Struct):
@@ -68,9 +67,10 @@ class _Kept(msgspec.Struct):
     given: bool
     gap: bool
     ahead: bool
-    learned: int
+    counted: int
     raws: list[Raw]
     own: Database | None
+    known: tuple[Database, Database, list[str]] | None
 
 
 class _State(msgspec.Struct):
@@ -86,11 +86,7 @@ class PgauditParser:
         self._statements = Statements(datamap)
         self._accesses = Accesses(datamap, self._statements)
         self._sessions: dict[str, Session] = {}
-        self._databases: dict[str, Database] = {}
-        self._superusers = frozenset({"postgres"})
-        self._catalogs: dict[str, Catalog] = {}
-        self._own: dict[str, tuple[int, Catalog]] = {}
-        self._version = 0
+        self._knowledge = Knowledge(self._tell, self._plan_of)
         self._checks: dict[str, bool] = {}
         self._parsed = Parsed()
         if state:
@@ -135,32 +131,27 @@ class PgauditParser:
 
     def state(self) -> bytes:
         """Return what a new parser needs. Holds raw records."""
-        sessions = {name: _kept(session) for name, session in self._sessions.items()}
-        return msgspec.msgpack.encode(_State(sessions, self._databases, sorted(self._superusers)))
+        knowledge = self._knowledge
+        sessions = {name: _kept(session, knowledge) for name, session in self._sessions.items()}
+        return msgspec.msgpack.encode(_State(sessions, knowledge.databases, sorted(knowledge.superusers)))
 
     def _restore(self, state: _State) -> None:
-        self._databases = state.databases
-        self._superusers = frozenset(state.superusers)
+        self._knowledge.databases = state.databases
+        self._knowledge.superusers = frozenset(state.superusers)
         for name, kept in state.sessions.items():
-            session = Session(
-                kept.last,
-                kept.client,
-                kept.closed,
-                kept.told,
-                kept.file,
-                kept.given,
-                kept.gap,
-                kept.ahead,
-                kept.learned,
-                [],
-                kept.own,
+            session = self._sessions[name] = Session(
+                kept.last, kept.client, kept.closed, kept.told, kept.file, kept.given, kept.gap, kept.ahead, kept.counted, []
             )
+            session.own = NOTHING if kept.own is None else kept.own
             for raw in kept.raws:
                 line = decode(raw)
                 audit = audit_of(line.message)
                 if audit is not None:
                     session.pending.append(Event(raw, line, audit, time_of(line.timestamp)))
-            self._sessions[name] = session
+                    session.known = self._knowledge.now(line.dbname, session.own)
+            if kept.known is not None:
+                database, own, superusers = kept.known
+                session.known = Known(database, own, frozenset(superusers))
 
     # one record
 
@@ -211,18 +202,24 @@ class PgauditParser:
             self._count("foreign_key_check")
             return
         pending = session.pending
-        if pending:
-            last = pending[-1]
-            if last.audit.statement == audit.statement and event.line.line_num > last.line.line_num and len(pending) < _PENDING:
-                pending.append(event)
-                session.given = False
-                session.gap |= session.ahead
-                session.ahead = False
-                return
-            self._close(session)
-        session.pending = [event]
-        session.given = False
-        session.gap, session.ahead = session.ahead, False
+        last = pending[-1] if pending else None
+        if (
+            last is not None
+            and last.audit.statement == audit.statement
+            and event.line.line_num > last.line.line_num
+            and len(pending) < _PENDING
+        ):
+            pending.append(event)
+            session.gap |= session.ahead
+        else:
+            if last is not None:
+                self._close(session)
+            session.pending = [event]
+            session.gap = session.ahead
+        session.given = session.ahead = False
+        session.known = self._knowledge.now(event.line.dbname, session.own)
+        if audit.kind not in {"READ", "WRITE"}:
+            session.own = self._knowledge.learn(event, session.own)
 
     def _is_key_check(self, text: str) -> bool:
         known = self._checks.get(text)
@@ -266,10 +263,11 @@ class PgauditParser:
             self._count("syntax_error")
             return
         key = lexer.strip(line.statement).key
-        if setting := lineage.setting_in(key) if line.ps in _CHANGES else None:
+        if setting := lineage.setting_in(key) if line.ps in CHANGES else None:
             facts: dict[str, str | int] = {"operation": line.ps, "setting": setting, "outcome": "refused"}
             self._note("configuration", "a change of the log's settings was refused", raw, line, facts)
-        draft = self._accesses.failed(raw, line, self._context(session, line)) if line.ps not in _CHANGES else None
+        known = self._knowledge.now(line.dbname, session.own)
+        draft = self._accesses.failed(raw, line, self._context(known, gap=session.gap)) if line.ps not in CHANGES else None
         if draft is None:
             self._count("error")
         else:
@@ -280,133 +278,31 @@ class PgauditParser:
     def _close(self, session: Session, *, keep: bool = False) -> None:
         """Give out the statement at hand. `keep`: more of it may come."""
         pending = session.pending
-        given, learned = session.given, session.learned
+        given, counted = session.given, session.counted
         session.given = keep
-        session.learned = len(pending) if keep else 0
+        session.counted = len(pending) if keep else 0
         if not keep:
             session.pending = []
-        if given or not pending:
+        if given or not pending or session.known is None:
             return
-        line = pending[0].line
-        draft, counted, plan = self._accesses.of(pending, self._context(session, line))
-        copy = None
-        if len(pending) > 1 or pending[0].audit.kind not in {"READ", "WRITE"}:
-            copy = self._learn(session, pending[learned:], plan)
+        draft, kind = self._accesses.of(pending, self._context(session.known, gap=session.gap))
         if draft is None:
-            self._count(counted, len(pending) - learned)
+            self._count(kind, len(pending) - counted)
             return
-        draft.derived = copy
+        name = pending[0].line.session_id
+        if len(pending) > 1:
+            copies = (plain(event.audit.object_name) for event in pending if event.audit.command in COPIES)
+            draft.derived = next((_copy_id(copy, name) for copy in copies if copy), None)
         if "derived_table" in draft.coverage:
-            draft.derived_from = next(
-                (_copy_id(resource.name, line.session_id) for resource in draft.resources if resource.via == "derived"), None
-            )
+            opened = (_copy_id(resource.name, name) for resource in draft.resources if resource.via == "derived")
+            draft.derived_from = next(opened, None)
         self._parsed.drafts.append(draft)
 
-    def _context(self, session: Session, line: Line) -> Context:
-        database = self._databases.get(line.dbname)
-        return Context(
-            self._catalog(session, line.session_id, line.dbname, database),
-            database.routines if database is not None else {},
-            self._superusers,
-            session.gap,
-        )
+    def _context(self, known: Known, *, gap: bool) -> Context:
+        return Context(self._knowledge.catalog(known), known.database.routines, known.superusers, gap)
 
-    def _catalog(self, session: Session, session_id: str, name: str, database: Database | None) -> Catalog:
-        if session.own is not None:
-            version, mine = self._own.get(session_id, (-1, EMPTY))
-            if version != self._version:
-                mine = lineage.catalog_of(database or Database(), session.own)
-                self._own[session_id] = (self._version, mine)
-            return mine
-        if database is None:
-            return EMPTY
-        known = self._catalogs.get(name)
-        if known is None:
-            known = self._catalogs[name] = lineage.catalog_of(database, None)
-        return known
-
-    def _learn(self, session: Session, events: Sequence[Event], plan: Plan | None) -> str | None:
-        """Learn from a statement's DDL and role records; return the name of the copy that it made."""
-        made: str | None = None
-        for event in events:
-            audit = event.audit
-            if audit.kind == "DDL":
-                made = self._ddl(session, event, plan) or made
-            elif audit.kind in {"ROLE", "MISC", "MISC_SET"}:
-                key = lexer.strip(audit.text).key
-                if role := lineage.superuser_made(key):
-                    self._superusers |= {role}
-                self._setting(event, key)
-        return made
-
-    def _setting(self, event: Event, key: str) -> None:
-        setting = lineage.setting_in(key)
-        if setting is not None and event.audit.command in _CHANGES:
-            facts: dict[str, str | int] = {"operation": event.audit.command, "setting": setting, "outcome": "success"}
-            self._note("configuration", "a setting of the log was changed", event.raw, event.line, facts)
-
-    def _ddl(self, session: Session, event: Event, plan: Plan | None) -> str | None:
-        audit, line = event.audit, event.line
-        command, name = audit.command, plain(audit.object_name)
-        if _ROUTINES.match(command):
-            self._routine(event, lexer.strip(audit.text).key)
-        elif command in _COPIES:
-            return self._copy(session, line, name, plan)
-        elif command == "CREATE VIEW":
-            text = lineage.view_text(audit.text)
-            database = self._database(line.dbname)
-            database.views.pop(lineage.last_part(name), None)
-            if text is not None:
-                remember(database.views, lineage.last_part(name), text)
-        elif command.startswith("DROP "):
-            self._dropped(session, event, name)
-        elif command == "REFRESH MATERIALIZED VIEW":
-            return name
-        elif command in _CHANGES:
-            self._setting(event, lexer.strip(audit.text).key)
-        return None
-
-    def _copy(self, session: Session, line: Line, name: str, plan: Plan | None) -> str:
-        what = lineage.copy_from(plan) if plan is not None else Copy({}, (), {}, known=False)
-        if name.startswith("pg_temp."):
-            session.own = session.own or Database(copies={})
-            remember(session.own.copies, lineage.last_part(name), what)
-            self._version += 1
-            return _copy_id(name, line.session_id)
-        remember(self._database(line.dbname).copies, lineage.last_part(name), what)
-        return name
-
-    def _dropped(self, session: Session, event: Event, name: str) -> None:
-        database = self._database(event.line.dbname)
-        table = lineage.last_part(name)
-        owner = session.own if session.own is not None and table in session.own.copies else database
-        owner.copies.pop(table, None)
-        owner.views.pop(table, None)
-        if event.audit.command == "DROP EXTENSION" and "pgaudit" in lexer.strip(event.audit.text).key.lower():
-            facts: dict[str, str | int] = {"operation": "DROP EXTENSION", "setting": "pgaudit", "outcome": "success"}
-            self._note("configuration", "pgaudit was removed from a database", event.raw, event.line, facts)
-
-    def _routine(self, event: Event, key: str) -> None:
-        """Note a routine that was made or changed, and what that says of its rights."""
-        audit = event.audit
-        database = self._database(event.line.dbname)
-        name = lineage.routine_name(audit.object_name)
-        invoker = lineage.invoker_only(audit.command, key)
-        if audit.command.startswith("DROP"):
-            database.routines.pop(name, None)
-        elif invoker is not None:
-            remember(database.routines, name, invoker and (database.routines.get(name, True) or audit.command.startswith("ALTER")))
-        mode = {True: "invoker", False: "definer", None: "unchanged"}[invoker]
-        facts: dict[str, str | int] = {"operation": audit.command, "routine": audit.object_name, "security": mode}
-        self._note("routine", "a routine was made, changed or dropped", event.raw, event.line, facts)
-
-    def _database(self, name: str) -> Database:
-        self._catalogs.pop(name, None)
-        self._version += 1
-        known = self._databases.get(name)
-        if known is None:
-            known = self._databases[name] = Database(views={}, copies={}, routines={})
-        return known
+    def _plan_of(self, event: Event, catalog: Catalog) -> Plan:
+        return self._accesses.reading(event.line, event.audit.text, None, catalog).plan
 
     def _forget(self) -> None:
         """Let go of sessions: closed ones first, then the oldest."""
@@ -414,11 +310,13 @@ class PgauditParser:
         for name in ended or list(self._sessions)[: _SESSIONS // 2]:
             self._close(self._sessions[name])
             del self._sessions[name]
-            self._own.pop(name, None)
 
     def _count(self, kind: str, number: int = 1) -> None:
         counted = self._parsed.counted
         counted[kind] = counted.get(kind, 0) + number
+
+    def _tell(self, kind: str, text: str, event: Event, facts: dict[str, str | int]) -> None:
+        self._note(kind, text, event.raw, event.line, facts)
 
     def _note(self, kind: str, text: str, raw: Raw, line: Line, facts: dict[str, str | int]) -> None:
         where: dict[str, str | int] = {"seq_of": line.session_id, "seq": line.line_num}
@@ -430,9 +328,15 @@ def _copy_id(name: str, session: str) -> str:
     return f"{name}@{session}" if name.startswith("pg_temp.") else name
 
 
-def _kept(session: Session) -> _Kept:
+def _kept(session: Session, knowledge: Knowledge) -> _Kept:
+    known = None
+    if session.pending and session.known is not None:
+        now = knowledge.now(session.pending[0].line.dbname, session.own)
+        if any(mine is not current for mine, current in zip(session.known, now, strict=True)):
+            known = (session.known.database, session.known.own, sorted(session.known.superusers))
     raws = [event.raw for event in session.pending]
+    own = None if session.own is NOTHING else session.own
     return _Kept(
         session.last, session.client, session.closed, session.told, session.file, session.given, session.gap, session.ahead,
-        session.learned, raws, session.own,
+        session.counted, raws, own, known,
     )  # fmt: skip
