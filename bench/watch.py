@@ -34,7 +34,7 @@ admin-tool: {account_detail: {subject_key: account, fields: {ip_log: ip_address,
 POLICY = """
 schema: custodes.policy/1
 purposes: {support: [identity, contact, behaviour, device, ip_address]}
-regions: {EU: {countries: [IE]}, US: {countries: [US, IE]}}
+regions: {EU: {countries: [IE, US]}, US: {countries: [US, IE]}, XA: {countries: [IE]}}
 units_without_subject_duty: [audit]
 outside_approver_units: [privacy/office]
 """
@@ -62,7 +62,9 @@ def write_exports(folder: Path, accesses: int, seed: int) -> None:
             )
     with (folder / "context" / "subjects.csv").open("w") as out:
         out.write("subject,region,kind\n")
-        out.writelines(f"subject{number},{'EU' if number % 3 else 'US'},person\n" for number in range(subjects))
+        out.writelines(
+            f"subject{number},{'XA' if number % 50 == 0 else 'EU' if number % 3 else 'US'},person\n" for number in range(subjects)
+        )
     span = DAYS * 86_400
     step = span / tickets
     with (

@@ -7,7 +7,7 @@ whose context is missing says so and counts as not checked; a rule that raises f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -55,8 +55,13 @@ def load_shelf(extra: Path | None = None) -> list[Rule]:
     return [shelf[code] for code in sorted(shelf)]
 
 
-def run_shelf(engine: Engine, rules: Sequence[Rule], loaded: set[str]) -> ShelfRun:
-    """Run every rule that is not retired over the views in `engine`. `loaded`: context tables that were ever loaded."""
+def run_shelf(
+    engine: Engine, rules: Sequence[Rule], loaded: set[str], sift: Callable[[Sequence[Draft]], Sequence[Draft]] = list
+) -> ShelfRun:
+    """Run every rule that is not retired over the views in `engine`.
+
+    `loaded`: context tables that were ever loaded. `sift`: chooses which groups of rows are told as findings; all without it.
+    """
     run = ShelfRun()
     drafts: list[Draft] = []
     counts: dict[str, tuple[int, float]] = {}
@@ -77,7 +82,7 @@ def run_shelf(engine: Engine, rules: Sequence[Rule], loaded: set[str]) -> ShelfR
         else:
             drafts.extend(own)
             counts[rule.code] = (len(own), perf_counter() - start)
-    run.findings = findings(engine, drafts)
+    run.findings = findings(engine, sift(drafts))
     run.uses = [
         RuleUse(rule.code, rule.title, rule.version, rule.digest, *counts[rule.code]) for rule in active if rule.code in counts
     ]

@@ -14,7 +14,7 @@ from custodes.engine import Engine
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
 from custodes.model.run import Checkpoint, NotChecked, SourceCoverage, WatchRun
-from custodes.rank import assemble, facts, lot_of_accesses, order, score
+from custodes.rank import assemble, facts, lot_of_accesses, order, score, sift
 from custodes.rank import pictured as pictured_facts
 
 Say = Callable[[str], None]
@@ -54,9 +54,10 @@ def run(
     say("asking each look for its innocent reason")
     explained = explain.run(engine, rooms.templates, rooms.policy, rooms.loaded)
     say("judging what is left")
-    shelf = rule.run_shelf(engine, rooms.rules, rooms.loaded)
-    say("putting it in order")
     scores = score.scores(engine)
+    sieve = sift.Sieve(scores, budget)
+    shelf = rule.run_shelf(engine, rooms.rules, rooms.loaded, sieve)
+    say("putting it in order")
     ranked = assemble.rank(shelf.findings, facts.gather(engine, rooms.policy, scores, shelf.findings))
     quotas = {entry.code: entry.per_week for entry in rooms.rules if entry.per_week}
     shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
@@ -72,7 +73,7 @@ def run(
         explained=explained.explained,
         campaigns=tuple(shown),
         findings=_of(shown, ranked.findings),
-        cut=cut,
+        cut=order.added(cut, sieve.cut),
         audit=lot_of_accesses.draw(engine, rooms.checkpoint, shown),
         not_checked=(*_context_missing(rooms.loaded), *explained.not_checked, *shelf.not_checked),
         failed_rules=tuple(shelf.failed),

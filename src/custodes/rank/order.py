@@ -71,6 +71,11 @@ def within_budget(
     return shown, dict(sorted(cut.items()))
 
 
+def added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Return both counts by rule added up, sorted by rule."""
+    return dict(sorted((Counter(one) + Counter(other)).items()))
+
+
 def lot(root: bytes, size: int, count: int) -> list[int]:
     """Return up to `count` distinct ledger indexes below `size`, drawn from SHA-256(root ‖ counter): checkable by anyone."""
     drawn: dict[int, None] = {}
