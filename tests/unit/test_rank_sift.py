@@ -15,7 +15,7 @@ WHERE = {"access": 0, "actor": 1, "subject": 2, "time": 3, "level": 4}
 MONDAY = datetime(2026, 3, 2, 9)  # noqa: DTZ001  # times come from the engine without a zone, in UTC
 
 
-def draft(access: int, actor: str, subject: str | None, level: str = "note", code: str = "D01", day: int = 0) -> Draft:
+def draft(access: int, actor: str, subject: str | None, level: str = "note", code: str = "D01", *, day: int = 0) -> Draft:
     return Draft(SHELF[code], WHERE, [(access, actor, subject, MONDAY + timedelta(days=day), level)])
 
 
@@ -39,7 +39,7 @@ def test_a_week_is_a_week() -> None:
 def test_the_looks_of_a_loud_pair_are_told_with_it() -> None:
     loud, weak = draft(1, "a-1", "s-1", "high", "D09"), draft(2, "a-1", "s-1")
     others = [draft(n, f"a-{n}", f"s-{n}") for n in range(10, 10 + SLACK + 1)]
-    kept = Sieve({n: 900 for n in range(10, 99)}, 1)([loud, weak, *others])
+    kept = Sieve(dict.fromkeys(range(10, 99), 900), 1)([loud, weak, *others])
     assert weak in kept
     assert len(kept) == 2 + SLACK
 
@@ -47,7 +47,7 @@ def test_the_looks_of_a_loud_pair_are_told_with_it() -> None:
 def test_nobody_named_ties_nothing_together() -> None:
     loud, weak = draft(1, "a-1", None, "high", "D09"), draft(2, "a-1", None)
     others = [draft(n, f"a-{n}", f"s-{n}") for n in range(10, 10 + SLACK)]
-    assert weak not in Sieve({n: 900 for n in range(10, 99)}, 1)([loud, weak, *others])
+    assert weak not in Sieve(dict.fromkeys(range(10, 99), 900), 1)([loud, weak, *others])
 
 
 @pytest.mark.parametrize("turn", [1, -1])
