@@ -67,19 +67,21 @@ class Parser(Protocol):
 
 
 class Source(Protocol):
-    """One kind of log."""
-
-    @property
-    def name(self) -> str:
-        """The word for `--source`."""
-
-    @property
-    def version(self) -> str:
-        """Parser version, such as `pgaudit/1`: stored with every access."""
+    """One kind of log. What it is called stands in its manifest, once."""
 
     @property
     def manifest(self) -> Coverage:
         """What such a log cannot show."""
+
+    @property
+    def name(self) -> str:
+        """The word for `--source`."""
+        return self.manifest.source
+
+    @property
+    def version(self) -> str:
+        """Parser version, such as `pgaudit/1`: stored with every access."""
+        return self.manifest.version
 
     def sniff(self, head: bytes, name: str) -> bool:
         """Say whether the first 64 KiB (`head`, unzipped) of file `name` are of this kind. Cheap and strict."""

@@ -7,8 +7,8 @@ and *not* passed: read again it is either the same bytes (intake knows them) or 
 While following, it is held back until its newline comes. A line longer than the limit never lies in memory whole: `cut_record`.
 """
 
-from custodes.lines.content import HEAD, read_head
+from custodes.lines.content import HEAD, first_lines, read_head
 from custodes.lines.follow import read_lines
 from custodes.lines.framing import KEPT, LIMIT, Quoted, cut_record
 
-__all__ = ["HEAD", "KEPT", "LIMIT", "Quoted", "cut_record", "read_head", "read_lines"]
+__all__ = ["HEAD", "KEPT", "LIMIT", "Quoted", "cut_record", "first_lines", "read_head", "read_lines"]

@@ -17,6 +17,7 @@ HEAD: Final = 64 * 1024
 TAIL: Final = 4096
 """Bytes before a position by which a replaced file is noticed."""
 BOM: Final = b"\xef\xbb\xbf"
+_LOOKED_AT: Final = 20
 _GZIP: Final = b"\x1f\x8b"
 _BLOCK: Final = 128 * 1024
 """Small enough to stay in the processor's cache and below the size from which memory is mapped anew each time."""
@@ -58,6 +59,11 @@ def read_head(path: str) -> bytes:
     finally:
         opened.close()
     return head.removeprefix(BOM)[:HEAD]
+
+
+def first_lines(head: bytes) -> list[bytes]:
+    """Return the lines by which a file is recognised: those of the first 20 that hold anything, without their newlines."""
+    return [line for line in head.split(b"\n", _LOOKED_AT)[:_LOOKED_AT] if line.strip()]
 
 
 def digest_of(tail: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from custodes.lines import read_head, read_lines
 from custodes.lines.tables import PARQUET, read_csv, read_parquet
 from custodes.model.datamap import DataMap
-from custodes.source import CannotSee, Chunk, Coverage, Follow, Position
+from custodes.source import CannotSee, Chunk, Coverage, Follow, Position, Source
 from custodes.sources.access.columns import REQUIRED
 from custodes.sources.access.parser import AccessParser
 from custodes.sources.access.sniff import is_access, is_csv
@@ -58,20 +58,10 @@ MANIFEST: Final = Coverage(
 
 
 @dataclass(frozen=True, slots=True)
-class AccessSource:
+class AccessSource(Source):
     """The source. `clock` says what counts as the future."""
 
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-    @property
-    def name(self) -> str:
-        """Return `access`."""
-        return MANIFEST.source
-
-    @property
-    def version(self) -> str:
-        """Return the parser's version."""
-        return MANIFEST.version
 
     @property
     def manifest(self) -> Coverage:

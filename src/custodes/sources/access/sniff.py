@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from custodes.lines import first_lines
 from custodes.lines.tables import PARQUET, first_line
 from custodes.sources.access.columns import REQUIRED
 from custodes.sources.access.record import any_object
-
-_LOOKED_AT: Final = 20
 
 
 def is_access(head: bytes) -> bool:
@@ -17,7 +14,7 @@ def is_access(head: bytes) -> bool:
         return True
     if is_csv(head):
         return _enough({cell.strip() for cell in first_line(head).decode("utf-8", "replace").replace('"', "").split(",")})
-    return any(map(_looks_like_ours, _first_lines(head)))
+    return any(map(_looks_like_ours, first_lines(head)))
 
 
 def is_csv(head: bytes) -> bool:
@@ -25,11 +22,7 @@ def is_csv(head: bytes) -> bool:
     first = first_line(head)
     if first.lstrip()[:1] in (b"{", b"[") or not (b"," in first or sum(name.encode() in first for name in REQUIRED) > 1):
         return False
-    return not any(any_object(line) is not None for line in _first_lines(head))
-
-
-def _first_lines(head: bytes) -> list[bytes]:
-    return [line for line in head.split(b"\n", _LOOKED_AT)[:_LOOKED_AT] if line.strip()]
+    return not any(any_object(line) is not None for line in first_lines(head))
 
 
 def _looks_like_ours(line: bytes) -> bool:

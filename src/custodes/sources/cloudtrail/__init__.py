@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from custodes.lines import read_head, read_lines
+from custodes.lines import first_lines, read_head, read_lines
 from custodes.lines.arrays import ArrayFormat, read_array
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Raw
-from custodes.source import CannotSee, Chunk, Coverage, Follow, Position
+from custodes.source import CannotSee, Chunk, Coverage, Follow, Position, Source
 from custodes.sources.cloudtrail.event import BadEvent, decode
 from custodes.sources.cloudtrail.parser import CloudTrailParser
 
@@ -75,22 +75,11 @@ _DOCUMENT: Final = ArrayFormat(
     record=re.compile(r'\{\s*"(?:eventVersion|eventSource|eventName|eventTime|userIdentity|awsRegion)"'),
 )
 _EMPTY: Final = re.compile(r'\s*\{\s*"Records"\s*:\s*\[\s*\]\s*\}\s*')
-_LOOKED_AT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class CloudTrailSource:
+class CloudTrailSource(Source):
     """The source."""
-
-    @property
-    def name(self) -> str:
-        """Return `cloudtrail`."""
-        return MANIFEST.source
-
-    @property
-    def version(self) -> str:
-        """Return the parser's version."""
-        return MANIFEST.version
 
     @property
     def manifest(self) -> Coverage:
@@ -101,7 +90,7 @@ class CloudTrailSource:
         """Recognise a `Records` document with events (or empty), or lines that are events."""
         if _DOCUMENT.matches(head):
             return b'"eventSource"' in head or _EMPTY.fullmatch(head.decode("latin-1")) is not None
-        return any(_is_event(line) for line in head.split(b"\n", _LOOKED_AT)[:_LOOKED_AT])
+        return any(_is_event(line) for line in first_lines(head))
 
     def read(self, path: str, position: Position, *, follow: Follow | None = None) -> Iterator[Chunk]:
         """Yield raw records. A delivered file does not grow: with `follow` it is read to its end, a file of lines is followed."""
