@@ -118,13 +118,7 @@ def build_staff(engine: Engine) -> None:
     """Make `staff_spans` and `chain` from `staff`."""
     engine.run(_STAFF_SPANS)
     engine.run(_CHAIN_FIRST)
-    before = -1
-    for _ in range(_CHAIN_DEPTH):
-        size = _count(engine, "chain")
-        if size == before:
-            break
-        before = size
-        engine.run(_CHAIN_NEXT)
+    _extend(engine, "chain", _CHAIN_NEXT, _CHAIN_DEPTH)
 
 
 def build_units(engine: Engine, policy: Policy) -> None:
@@ -198,6 +192,17 @@ def _small(engine: Engine, name: str, rows: Sequence[Sequence[object]]) -> None:
     columns = VIEWS[name]
     arrays = [pa.array([row[place] for row in rows], types[kind]) for place, kind in enumerate(columns.values())]
     engine.table(name, pa.table(arrays, names=list(columns)))
+
+
+def _extend(engine: Engine, table: str, step: str, most: int) -> None:
+    """Run `step`, which adds rows to `table`, until it adds none, at most so many times."""
+    before = -1
+    for _ in range(most):
+        size = _count(engine, table)
+        if size == before:
+            break
+        before = size
+        engine.run(step)
 
 
 def _count(engine: Engine, table: str) -> int:
@@ -291,22 +296,15 @@ def _copies(engine: Engine) -> None:
         GROUP BY a.derived, t.subject
         """
     )
-    before = -1
-    for _ in range(_COPY_DEPTH):
-        size = _count(engine, "copies")
-        if size == before:
-            break
-        before = size
-        engine.run(
-            f"""
-            INSERT INTO copies
-            SELECT a.derived, c.subject, min(c.certainty), min(c.fieldset), min(a.time)
-            FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from
-            WHERE a.derived IS NOT NULL AND a.derived <> a.derived_from AND {_IS_LOOK}
-              AND NOT EXISTS (SELECT 1 FROM copies k WHERE k.object = a.derived AND k.subject = c.subject)
-            GROUP BY a.derived, c.subject
-            """
-        )
+    exported_again = f"""
+        INSERT INTO copies
+        SELECT a.derived, c.subject, min(c.certainty), min(c.fieldset), min(a.time)
+        FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from
+        WHERE a.derived IS NOT NULL AND a.derived <> a.derived_from AND {_IS_LOOK}
+          AND NOT EXISTS (SELECT 1 FROM copies k WHERE k.object = a.derived AND k.subject = c.subject)
+        GROUP BY a.derived, c.subject
+        """
+    _extend(engine, "copies", exported_again, _COPY_DEPTH)
 
 
 def _looks(engine: Engine, around: str | None) -> None:
