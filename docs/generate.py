@@ -60,7 +60,8 @@ def formats() -> Iterator[str]:
     yield (REFERENCE / "accesses.inc.md").read_text(encoding="utf-8")
     yield "## Context tables\n"
     yield 'All are optional; what is missing is said as "could not check". Every row may carry `valid_from`, `valid_to`; joins are'
-    yield "as of the time of the access. **Bold**: required. *actor*, *subject*, *person*, *ref* become pseudonyms; *text* is sealed.\n"
+    yield "as of the time of the access. **Bold**: required. *actor*, *subject*, *person*, *ref* become pseudonyms, *text* is"
+    yield "sealed.\n"
     yield "| table | columns |\n|---|---|"
     for table in TABLES.values():
         columns = ", ".join(f"**{c.name}** ({c.kind})" if c.required else f"{c.name} ({c.kind})" for c in table.columns)
