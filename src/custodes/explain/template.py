@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -97,7 +98,12 @@ class Template:
         for name, parameter in self.params.items():
             value = getattr(policy, parameter.policy) if policy and parameter.policy else parameter.default
             values[name] = min(max(int(value), parameter.low), parameter.high)
-        return bind_sql(self.sql, READABLE, values)
+        return _bound(self.sql, tuple(values.items()))
+
+
+@cache
+def _bound(sql: str, values: tuple[tuple[str, int], ...]) -> str:
+    return bind_sql(sql, READABLE, dict(values))
 
 
 def load_templates(extra: Path | None = None) -> list[Template]:
