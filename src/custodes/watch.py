@@ -89,6 +89,7 @@ def run(
         heat=pictured.heat,
         protected_actors=pictured.protected_actors,
         waterfall=pictured.waterfall,
+        reasons_known=explained.reasons_known,
         engine=f"{engine.name} {engine.version}",
     )
 

@@ -152,6 +152,12 @@ def test_an_empty_home_says_so_instead_of_calling_itself_clean() -> None:
     assert "No access has been recorded yet" in "\n".join(as_text(empty, Display(b"k" * 32, [])))
 
 
+def test_without_tickets_cases_and_grants_it_says_could_not_check_instead_of_shouting() -> None:
+    text = "\n".join(as_text(replace(RUN, reasons_known=False), Display(b"k" * 32, [])))
+    assert "could not be checked" in text
+    assert "have no recorded reason" not in text
+
+
 @pytest.mark.parametrize("form", [as_json, lambda run: as_sarif(run, version="1")])
 def test_forms_are_deterministic(form: object) -> None:
     assert form(RUN) == form(RUN)  # type: ignore[operator]  # both take a run

@@ -200,6 +200,10 @@ def headline(run: WatchRun) -> Markup:
     if not run.looks:
         return Markup("No look at personal data is recorded in this window: there was nothing to check.")
     share = waterfall.share(run.residue, run.looks)
+    if not run.reasons_known:
+        return Markup(
+            "Whether {} at personal data had a reason <strong>could not be checked</strong>: no tickets, cases or grants are loaded."
+        ).format(counted(run.looks, "look", "looks"))
     first = Markup("<strong>{}</strong> of {} at personal data ({}) have no recorded reason").format(
         grouped(run.residue), counted(run.looks, "look", "looks"), share
     )

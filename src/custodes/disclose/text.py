@@ -36,6 +36,12 @@ def headline(run: WatchRun) -> Iterator[str]:
     if not run.accesses:
         yield "No access has been recorded yet: nothing to look at. Read a log first: custodes ingest --source auto FILE"
         return
+    if not run.reasons_known:
+        yield f"Whether {run.looks:,} looks at personal data had a reason could not be checked: no tickets, cases or grants are loaded."
+        yield "  → custodes load --home HOME FOLDER, or custodes context load tickets FILE"
+        if run.campaigns:
+            yield f"{len(run.campaigns)} campaigns stand out all the same."
+        return
     share = 100 * run.residue / run.looks if run.looks else 0.0
     yield f"{run.residue:,} of {run.looks:,} looks at personal data ({share:.1f} %) have no recorded reason."
     loud = [campaign for campaign in run.campaigns if campaign.level in {"medium", "high"}]

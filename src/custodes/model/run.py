@@ -134,6 +134,7 @@ class WatchRun:
     press: tuple[PressEvent, ...] = ()
     heat: tuple[HeatCell, ...] = ()
     protected_actors: int = 0
+    reasons_known: bool = True
     engine: str = ""
     titles: Mapping[str, str] = field(default_factory=dict)
     waterfall: Mapping[str, int] = field(default_factory=dict)
