@@ -13,7 +13,7 @@ from custodes import explain, rule
 from custodes.engine import Engine
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
-from custodes.model.run import Checkpoint, NotChecked, SourceCoverage, WatchRun
+from custodes.model.run import Checkpoint, SourceCoverage, WatchRun
 from custodes.rank import assemble, facts, lot_of_accesses, order, score, sift
 from custodes.rank import pictured as pictured_facts
 
@@ -75,7 +75,7 @@ def run(
         findings=_of(shown, ranked.findings),
         cut=order.added(cut, sieve.cut),
         audit=lot_of_accesses.draw(engine, rooms.checkpoint, shown),
-        not_checked=(*_context_missing(rooms.loaded), *explained.not_checked, *shelf.not_checked),
+        not_checked=(*explained.not_checked, *shelf.not_checked),
         failed_rules=tuple(shelf.failed),
         coverage=rooms.coverage(engine),
         rejected=rooms.rejected,
@@ -96,11 +96,3 @@ def run(
 
 def _of(shown: Sequence[Campaign], findings: Mapping[str, Finding]) -> dict[str, Finding]:
     return {name: findings[name] for campaign in shown for name in campaign.findings}
-
-
-def _context_missing(loaded: set[str]) -> list[NotChecked]:
-    if loaded & {"tickets", "cases", "grants"}:
-        return []
-    return [
-        NotChecked("unexplained accesses (D01)", "no tickets, cases or grants are loaded: every look would be without a reason")
-    ]

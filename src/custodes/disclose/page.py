@@ -202,7 +202,7 @@ def headline(run: WatchRun) -> Markup:
     share = waterfall.share(run.residue, run.looks)
     if not run.reasons_known:
         return Markup(
-            "Whether {} at personal data had a reason <strong>could not be checked</strong>: no tickets, cases or grants are loaded."
+            "Whether {} had a reason <strong>could not be checked</strong>: no tickets, cases or grants are loaded."
         ).format(counted(run.looks, "look", "looks"))
     first = Markup("<strong>{}</strong> of {} at personal data ({}) have no recorded reason").format(
         grouped(run.residue), counted(run.looks, "look", "looks"), share

@@ -37,7 +37,7 @@ def headline(run: WatchRun) -> Iterator[str]:
         yield "No access has been recorded yet: nothing to look at. Read a log first: custodes ingest --source auto FILE"
         return
     if not run.reasons_known:
-        yield f"Whether {run.looks:,} looks at personal data had a reason could not be checked: no tickets, cases or grants are loaded."
+        yield f"Whether {run.looks:,} looks had a reason could not be checked: no tickets, cases or grants are loaded."
         yield "  → custodes load --home HOME FOLDER, or custodes context load tickets FILE"
         if run.campaigns:
             yield f"{len(run.campaigns)} campaigns stand out all the same."
@@ -70,8 +70,8 @@ def _campaign(campaign: Campaign, run: WatchRun, display: Display, *, colour: bo
 def _people(actors: tuple[str, ...], run: WatchRun, display: Display) -> str:
     def told(actor: str) -> str:
         facts = run.actors.get(actor)
-        place = f" ({', '.join(word for word in (facts.unit, facts.country) if word)})" if facts else ""
-        return display.name(actor) + place
+        place = ", ".join(word for word in (facts.unit, facts.country) if word) if facts else ""
+        return display.name(actor) + (f" ({place})" if place else "")
 
     more = f" and {len(actors) - 6} more" if len(actors) > 6 else ""
     return ", ".join(told(actor) for actor in actors[:6]) + more
