@@ -2,10 +2,10 @@
 
     python bench/ingest.py [--lines 200000] [--repeats 3] [--full]
 
-Prints JSON: CPU per line of both, their ratio, peak memory, and whether time is linear in lines. `--full` adds a run of two million
-lines for memory and linearity. The lines are made. Two mixes: `mixed` has statements as an application and its analysts send them,
-with the key checks that PostgreSQL logs for writes (real captures: a quarter of the lines are accesses; here two fifths); `lookups`
-is the worst case, nothing but people looked up one by one. There are ten looks at a person, as in the demo's company.
+Prints JSON: CPU per line of both, their ratio (the middle of the repeats), peak memory, and growth of time per line; ends with 1
+above a limit. `--full` adds a run of two million lines. The lines are made. Two mixes: `mixed` has statements as an application and
+its analysts send them, with the key checks that PostgreSQL logs for writes (real captures: a quarter of the lines are accesses; here
+two fifths); `lookups` is the worst case, nothing but people looked up one by one. There are ten looks at a person, as in the demo.
 """
 
 from __future__ import annotations
@@ -141,8 +141,12 @@ def ingest(path: Path, folder: Path) -> dict[str, Any]:
 
     with Home.create(folder / "home") as home:
         home.adopt("datamap.yaml", DATAMAP)
+        few = folder / "few.json"
+        make(few, 200, seed=9)
+        intake = home.intake()
+        intake.read("pgaudit", [str(few)])  # imports and caches are start-up, as in the baseline
         began = time.process_time()
-        report = home.intake().read("pgaudit", [str(path)])
+        report = intake.read("pgaudit", [str(path)])
         cpu = time.process_time() - began
     size = sum(file.stat().st_size for file in (folder / "home").rglob("*") if file.is_file())
     return {
@@ -174,7 +178,7 @@ def _measure(path: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--lines", type=int, default=200_000)
     options.add_argument("--repeats", type=int, default=3)
@@ -185,11 +189,11 @@ def main() -> None:
     if chosen.baseline:
         lines, cpu = baseline(chosen.baseline)
         print(json.dumps({"lines": lines, "cpu_s": cpu}))
-        return
+        return 0
     if chosen.ingest:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(ingest(chosen.ingest, Path(folder))))
-        return
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.json"
         make(path, chosen.lines)
@@ -202,25 +206,26 @@ def main() -> None:
         if chosen.full:
             make(path, 2_000_000, seed=3)
             large = _measure(path)
-    best = min(runs, key=lambda run: run["ratio"])
+    middle = sorted(runs, key=lambda run: run["ratio"])[len(runs) // 2]
     result = {
         "schema": "custodes.bench/1",
         "name": "ingest",
         "simulated": True,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "load": round(os.getloadavg()[0], 1),
-        "ratio": best["ratio"],
+        "ratio": middle["ratio"],
         "ratio_limit": LIMIT_RATIO,
         "runs": runs,
         "lookups": worst,
         "quarter": small,
         "two_million": large,
-        "growth_per_line": round((large or best)["ingest_us_per_line"] / small["ingest_us_per_line"], 2),
+        "growth_per_line": round((large or middle)["ingest_us_per_line"] / small["ingest_us_per_line"], 2),
         "peak_mb": max(run["peak_mb"] for run in [*runs, *([large] if large else [])]),
         "peak_mb_limit": LIMIT_MB,
     }
     print(json.dumps(result, indent=1))
+    return int(middle["ratio"] > LIMIT_RATIO or result["peak_mb"] > LIMIT_MB)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

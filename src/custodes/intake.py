@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,9 +27,10 @@ import msgspec
 from custodes.errors import HomeInUse, InputError, NotDurable
 from custodes.minimise.pseudonym import Pseudonyms
 from custodes.model.datamap import DataMap
+from custodes.model.draft import Raw
 from custodes.model.policy import Policy
 from custodes.source import Chunk, Follow, Position, Source
-from custodes.store.gather import Gathered, Stream
+from custodes.store.gather import Gathered, Replay, Stream
 from custodes.store.memory import Memory
 from custodes.store.rows import Minimiser
 from custodes.store.settle import Settler
@@ -61,7 +63,6 @@ PURPOSES: Final = frozenset(
 _PUBLISH_EVERY_S: Final = 1.0
 _MOST_SHOWN: Final = 100
 _SEARCH_EVERY: Final = 16
-_MOST_REPLAYED: Final = 1_000_000
 
 Progress = Callable[[int], None]
 
@@ -283,7 +284,7 @@ class _Run:
         name = f"{kind.name}\0{os.path.abspath(path)}"  # noqa: PTH100  # a word for the sealed name table, not a path to open
         kept = self._vault.positions.get(name)
         if kept is None:
-            return Stream(name, path, kind.parser(self._intake._datamap), Position(), replay=True)  # noqa: SLF001  # see above
+            return Stream(name, path, kind.parser(self._intake._datamap), Position(), Replay())  # noqa: SLF001  # see above
         position, state = msgspec.msgpack.decode(kept, type=tuple[Position, bytes])
         return Stream(name, path, kind.parser(self._intake._datamap, state), position)  # noqa: SLF001  # see above
 
@@ -315,33 +316,24 @@ class _Run:
         self.report.lines += new
         self.report.folded += len(raws) - new
         if stream.replay and fresh[0] and not stream.begun:
-            stream.replay = False
+            stream.replay = None
             if (state := self._carry(kind)) is not None:
                 stream.parser = kind.parser(self._intake._datamap, state)  # noqa: SLF001  # see above
         stream.begun = stream.held = stream.changed = True
         if stream.replay:
-            stream.new.update(batch.keys[len(batch.keys) - new :])
-            stream.replay = len(stream.new) < _MOST_REPLAYED
-        if new == len(raws):
-            batch.take(stream.parser.feed(raws), kind.name, self._memory, self._key, early=False)
-        elif not stream.replay:
-            taken = [raw for raw, is_new in zip(raws, fresh, strict=True) if is_new]
-            batch.take(stream.parser.feed(taken), kind.name, self._memory, self._key, early=False)
-        else:
-            self._feed_again(kind, stream, chunk, fresh)
+            self._feed_again(kind, stream, stream.replay, batch.unfed(raws, fresh, stream.replay))
+            return
+        taken = raws if new == len(raws) else list(compress(raws, fresh))
+        batch.take(stream.parser.feed(taken), kind.name, self._memory, self._key, early=False)
 
-    def _feed_again(self, kind: Source, stream: Stream, chunk: Chunk, fresh: list[bool]) -> None:
+    def _feed_again(self, kind: Source, stream: Stream, replay: Replay, runs: Sequence[tuple[bool, list[Raw]]]) -> None:
         """Feed known records too, for what they say about new ones; count and note only what is new."""
-        start = 0
-        for at in range(1, len(fresh) + 1):
-            if at < len(fresh) and fresh[at] == fresh[start]:
-                continue
-            parsed = stream.parser.feed(chunk.raws[start:at])
-            if fresh[start]:
+        for new, raws in runs:
+            parsed = stream.parser.feed(raws)
+            if new:
                 self._batch.take(parsed, kind.name, self._memory, self._key, early=False)
             else:
-                self._batch.take_again(parsed, kind.name, self._memory, self._key, stream.new)
-            start = at
+                self._batch.take_again(parsed, kind.name, self._memory, self._key, replay.new)
 
     def _carry(self, kind: Source) -> bytes | None:
         """Return the state in which the last file of a log ended, if sessions of such logs go on from file to file."""
@@ -352,7 +344,7 @@ class _Run:
     def _finish(self, kind: Source, stream: Stream) -> None:
         self._turn_to(kind, stream)
         parsed = stream.parser.finish()
-        if not stream.replay or stream.new:
+        if not stream.replay or stream.replay.new:
             self._batch.take(parsed, kind.name, self._memory, self._key, early=True)
         if kind.manifest.gap_proof == "per_session":
             self._carried[kind.name] = self._unsaved[kind.name] = stream.parser.state()

@@ -50,17 +50,16 @@ class Pseudonyms:
 
 def base32(data: bytes) -> str:
     """Return base32 in small letters without padding. `data` has 10 or 16 bytes; the standard library takes half as long again."""
-    number = int.from_bytes(data, "big") << (-len(data) * 8 % 10)
     pairs = _PAIRS
     if len(data) == 10:
-        return (
-            pairs[number >> 70]
-            + pairs[number >> 60 & 1023]
-            + pairs[number >> 50 & 1023]
-            + pairs[number >> 40 & 1023]
-            + pairs[number >> 30 & 1023]
-            + pairs[number >> 20 & 1023]
-            + pairs[number >> 10 & 1023]
-            + pairs[number & 1023]
-        )
-    return "".join([pairs[number >> shift & 1023] for shift in range(120, -10, -10)])
+        number = int.from_bytes(data, "big")
+        head, tail = number >> 40, number & 0xFFFFFFFFFF
+        return _eight(head, pairs) + _eight(tail, pairs)
+    number = int.from_bytes(data, "big") << 2
+    front, middle, back = number >> 90, number >> 50 & 0xFFFFFFFFFF, number & 0x3FFFFFFFFFFFF
+    return _eight(front, pairs) + _eight(middle, pairs) + pairs[back >> 40] + _eight(back & 0xFFFFFFFFFF, pairs)
+
+
+def _eight(number: int, pairs: list[str]) -> str:
+    """Return the eight letters of 40 bits; small numbers are cheap."""
+    return pairs[number >> 30] + pairs[number >> 20 & 1023] + pairs[number >> 10 & 1023] + pairs[number & 1023]

@@ -8,31 +8,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
-from typing import NamedTuple
+from itertools import compress
+from typing import Final, NamedTuple
 
 from custodes.model.draft import Draft, Note, Parsed, Raw, Rejected
 from custodes.source import Parser, Position
 from custodes.store.memory import Memory
 from custodes.store.vault import Raws, octets, record_key
 
-_LARGEST = 2**53 - 1
+_LARGEST: Final = 2**53 - 1
+_RECENT: Final = 100_000
+
+
+class Recent:
+    """The last hundred thousand keys or more, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._now: set[bytes] = set()
+        self._before: set[bytes] = set()
+
+    def add(self, key: bytes) -> None:
+        """Remember `key`."""
+        if len(self._now) >= _RECENT:
+            self._before, self._now = self._now, set()
+        self._now.add(key)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._now or key in self._before
+
+    def __bool__(self) -> bool:
+        return bool(self._now)
+
+
+@dataclass(slots=True)
+class Replay:
+    """Known records are fed to a parser again, for what they say about new ones. `fed`: all that were fed; `new`: the new."""
+
+    fed: Recent = field(default_factory=Recent)
+    new: Recent = field(default_factory=Recent)
 
 
 @dataclass(slots=True)
 class Stream:
-    """One input being read. `name`: under which its position is kept. `replay`: known records are fed too, to give the parser what
-    came before the new ones, and `new` holds the ids of the new ones. `held`: the parser was fed since it was last asked to finish.
+    """One input being read. `name`: under which its position is kept.
+
+    `replay`: its beginning is known, but not as this input. `held`: the parser was fed since it was last asked to finish.
     """
 
     name: str
     path: str
     parser: Parser
     position: Position
-    replay: bool = False
+    replay: Replay | None = None
     begun: bool = False
     changed: bool = False
     held: bool = False
-    new: set[bytes] = field(default_factory=set)
 
 
 class Made(NamedTuple):
@@ -66,24 +96,29 @@ class Gathered:
 
     def fresh(self, raws: Sequence[Raw], source: str, memory: Memory, key: bytes) -> list[bool]:
         """Say of each record whether it is new, and take the new ones in."""
-        digests = [sha256(raw.data).digest() for raw in raws]
+        data = [raw.data for raw in raws]
+        digests = [sha256(content).digest() for content in data]
         prefixes = self._prefixes
         for seq_of in {raw.seq_of for raw in raws}:
             if seq_of not in prefixes:
                 prefixes[seq_of] = prefix_of(source, seq_of)
-        keys = [record_key(key, prefixes[raw.seq_of], digest) for raw, digest in zip(raws, digests, strict=True)]
-        answers = []
-        mine, seen = self._keys, self._seen
-        for raw, made, digest, known in zip(raws, keys, digests, memory.records.known(keys), strict=True):
-            seen[id(raw.data)] = (made, digest)
-            new = not known and made not in mine
-            if new:
-                mine.add(made)
-                self.keys.append(made)
-                self.raws.append(raw)
-                self.digests.append(digest)
-                self.size += len(raw.data)
-            answers.append(new)
+        # `record_key`, spelled out: this runs for every line of every log.
+        joined = zip([prefixes[raw.seq_of] for raw in raws], digests, strict=True)
+        keys = [blake2b(prefix + digest, key=key, digest_size=16).digest() for prefix, digest in joined]
+        self._seen.update(zip(map(id, data), zip(keys, digests, strict=True), strict=True))
+        answers = [not known for known in memory.records.known(keys)]
+        mine = self._keys
+        if not all(answers) or len(set(keys)) < len(keys) or not mine.isdisjoint(keys):
+            for at, made in enumerate(keys):
+                answers[at] = answers[at] and made not in mine
+                if answers[at]:
+                    mine.add(made)
+            raws, keys, digests = list(compress(raws, answers)), list(compress(keys, answers)), list(compress(digests, answers))
+        mine.update(keys)
+        self.raws += raws
+        self.keys += keys
+        self.digests += digests
+        self.size += sum([len(raw.data) for raw in raws])
         return answers
 
     def take(self, parsed: Parsed, source: str, memory: Memory, key: bytes, *, early: bool) -> None:
@@ -95,7 +130,22 @@ class Gathered:
         for draft in parsed.drafts:
             self._draft(draft, source, memory, key, early=early)
 
-    def take_again(self, parsed: Parsed, source: str, memory: Memory, key: bytes, new: set[bytes]) -> None:
+    def unfed(self, raws: Sequence[Raw], fresh: Sequence[bool], replay: Replay) -> list[tuple[bool, list[Raw]]]:
+        """Return the records that a replayed parser still needs, in runs of known and of new ones; note them as fed."""
+        runs: list[tuple[bool, list[Raw]]] = []
+        for raw, new in zip(raws, fresh, strict=True):
+            made, _ = self._seen[id(raw.data)]
+            if made in replay.fed:
+                continue
+            replay.fed.add(made)
+            if new:
+                replay.new.add(made)
+            if not runs or runs[-1][0] is not new:
+                runs.append((new, []))
+            runs[-1][1].append(raw)
+        return runs
+
+    def take_again(self, parsed: Parsed, source: str, memory: Memory, key: bytes, new: Recent) -> None:
         """Take in what a parser gave for records that were read before: only accesses that hold a new record."""
         for draft in parsed.drafts:
             if any(self._key_of(raw, source, key) in new for raw in draft.raws):
@@ -171,9 +221,13 @@ def prefix_of(source: str, seq_of: str | None) -> bytes:
 
 def _bound(draft: Draft) -> None:
     """Drop numbers that no count can be; the record itself stays sealed."""
-    for name in ("rows", "bytes", "seq", "subject_max"):
-        value = getattr(draft, name)
-        if value is not None and not 0 <= value <= _LARGEST:
-            setattr(draft, name, None)
+    if draft.rows is not None and not 0 <= draft.rows <= _LARGEST:
+        draft.rows = None
+    if draft.bytes is not None and not 0 <= draft.bytes <= _LARGEST:
+        draft.bytes = None
+    if draft.seq is not None and not 0 <= draft.seq <= _LARGEST:
+        draft.seq = None
+    if draft.subject_max is not None and not 0 <= draft.subject_max <= _LARGEST:
+        draft.subject_max = None
     if not 0 <= draft.subject_min <= _LARGEST:
         draft.subject_min = 0

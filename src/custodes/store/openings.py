@@ -6,7 +6,7 @@ group without any is absent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -142,10 +142,10 @@ def raw(draft: Draft, digests: Sequence[bytes]) -> bytes:
     return _bytes(_Raw(_extra(draft.extra) if draft.extra else None, draft.id, draft.query, draft.seq, draft.seq_of, words))
 
 
-def _extra(extra: Mapping[str, str]) -> dict[str, str] | list[list[str]]:
+def _extra(extra: dict[str, str]) -> dict[str, str] | list[list[str]]:
     """Return unknown columns as a map, or as pairs where a name is outside what canonical keys allow."""
-    if all(name.isascii() for name in extra):
-        return dict(sorted(extra.items()))
+    if "".join(extra).isascii():
+        return dict(sorted(extra.items())) if len(extra) > 1 else extra
     return [list(pair) for pair in sorted(extra.items())]
 
 
