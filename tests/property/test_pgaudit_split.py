@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pgaudit_lines import DATAMAP, KEY_CHECK, accounted, as_csv, as_json, audit, raws, record, together
 
@@ -153,6 +153,7 @@ def test_damage_anywhere_is_accounted_for(name: str, start: float, length: int, 
     data = sample(name)
     at = int(len(data) * start)
     damaged = data[:at] + noise + data[at + length :]
+    assume(not damaged.startswith(b"\x1f\x8b"))  # then it is a damaged gzip file, and as a whole refused
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "server.log"
         path.write_bytes(damaged)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from pgaudit_lines import DATAMAP, KEY_CHECK, SESSION, accounted, audit, raws, read, record, together
 
@@ -74,6 +76,25 @@ def test_equal_lines_of_a_union_are_one_access() -> None:
     text = "select email from users where id=5 union all select email from users where id=6"
     (draft,) = read(record(1, audit(1, text, rows=2)), record(2, audit(1, text, rows=2))).drafts
     assert (len(draft.raws), draft.rows, [s.id for s in draft.subjects]) == (2, 2, ["5", "6"])
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "more"),
+    [
+        (USERS, "<none>", {}),
+        (USERS + " /* purpose:support */", "<none>", {"application_name": ""}),
+        ("select email from users where id=$1", "5", {"remote_host": "[local]"}),
+        ("select email from users where id=$1", "<none>", {"user": "postgres"}),
+        ("select email from users where id=5 or handle='x'", "<none>", {"application_name": "purpose=fraud"}),
+        ("copy (select my(email) from users where id in (5,6)) to stdout", "<none>", {"dbname": "other"}),
+    ],
+)
+def test_common_and_general_way_give_equal_accesses(text: str, params: str, more: dict[str, object]) -> None:
+    """A record alone takes the fast way, two equal ones of a statement the general way."""
+    one = read(record(1, audit(1, text, params=params), **more)).drafts[0]
+    two = read(*(record(number, audit(1, text, params=params), **more) for number in (1, 2))).drafts[0]
+    assert (len(one.raws), len(two.raws)) == (1, 2)
+    assert {**asdict(one), "raws": None} == {**asdict(two), "raws": None}
 
 
 def test_same_line_twice_counts_once() -> None:

@@ -58,7 +58,8 @@ class Plan:
     `runs`: False for a statement that is prepared or explained but not run. `limited`: all persons are named by keys and look-ups,
     so their number bounds the persons seen. `names`: bare names of all tables in the text, known or not. `outputs`: for a copy
     (`derived`), what its columns hold: (resource, column, as it stands) triples, or None where that is not known.
-    `entries`: what the data map says of the resources, by name. `direct`: see `is_direct`.
+    `entries`: what the data map says of the resources, by name. `direct`, `single`: see `is_direct` and
+    `single_in`.
     """
 
     template: str = ""
@@ -78,6 +79,7 @@ class Plan:
     outputs: Mapping[str, tuple[tuple[str, str, bool], ...] | None] = field(default_factory=dict)
     entries: Mapping[str, ResourceMap] = field(default_factory=dict)
     direct: bool = False
+    single: tuple[str, int] | None = None
 
 
 class Reading(NamedTuple):
@@ -100,8 +102,17 @@ def fill(
     """Put one statement's values into its plan."""
     if not plan.keys and not plan.selectors:
         return Reading(plan, [], [], plan.scope, "none", 0, 0 if plan.scope == "none" else None, plan.coverage, comments)
-    if plan.direct and dialect == "postgres":
-        return _direct(plan, literals, comments)
+    if dialect == "postgres":
+        if plan.single is not None:
+            source, place = plan.single
+            if source == "l":
+                token = literals[place]
+                if isinstance(token, str) and token.isdecimal() and token[0] != "0":
+                    return _one(plan, token, source, comments)
+            elif params and place < len(params) and params[place]:
+                return _one(plan, params[place], source, comments)
+        if plan.direct:
+            return _direct(plan, literals, comments)
     return _thorough(plan, literals, comments, params, dialect)
 
 
@@ -122,6 +133,26 @@ def _thorough(
         maximum = filler.persons
     basis = "none" if not subjects else "parameter" if filler.by_parameter else "predicate"
     return Reading(plan, subjects, selectors, scope, basis, 0, maximum, coverage, comments)
+
+
+def single_in(keys: Sequence[KeyUse], selectors: Sequence[SelectorUse]) -> tuple[str, int] | None:
+    """Return the one slot of a statement that looks one subject up by its key and does nothing else: most are such."""
+    if len(keys) != 1 or keys[0].relation != "accessed" or list(selectors) != [SelectorUse("user_id")]:
+        return None
+    slot = keys[0].slot
+    return (slot.source, slot.place) if slot in {Slot("l", slot.place), Slot("p", slot.place)} else None
+
+
+def _one(plan: Plan, value: str, source: str, comments: Sequence[str]) -> Reading:
+    """Do what `fill` does for a plan with one slot."""
+    basis = "predicate" if source == "l" else "parameter"
+    subject = _subject(SubjectUse, (value, "user_id", "accessed", "certain", basis))
+    maximum = 1 if plan.limited else None
+    return Reading(plan, [subject], [_USER], plan.scope, basis, 0, maximum, plan.coverage, comments)
+
+
+_subject: Final = tuple.__new__
+_USER: Final = Selector("user_id")
 
 
 def is_direct(keys: Sequence[KeyUse], selectors: Sequence[SelectorUse]) -> bool:

@@ -16,7 +16,7 @@ from custodes.model.draft import FieldUse, Resource
 from custodes.statements import catalog as c
 from custodes.statements import lexer, values
 from custodes.statements.lexer import Literal
-from custodes.statements.plan import Plan, SelectorUse, Slot, is_direct, widest
+from custodes.statements.plan import Plan, SelectorUse, Slot, is_direct, single_in, widest
 from custodes.statements.predicates import NUMBER_SLOT
 from custodes.statements.query import Statement, TooComplex
 from custodes.statements.scope import Outputs
@@ -57,7 +57,7 @@ def plan_of(key: str, fault: str, dialect: str, names: c.Names, catalog: c.Catal
         return _unread(key, template, names, catalog)
     if fault:
         plan = _ambiguous(plan)
-    return replace(plan, direct=is_direct(plan.keys, plan.selectors))
+    return replace(plan, direct=is_direct(plan.keys, plan.selectors), single=single_in(plan.keys, plan.selectors))
 
 
 def _ambiguous(plan: Plan) -> Plan:

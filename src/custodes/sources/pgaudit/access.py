@@ -52,6 +52,16 @@ class Shape(NamedTuple):
     covered: bool
 
 
+class _Hot(NamedTuple):
+    """What all statements of one record with one plan have in common."""
+
+    shape: Shape
+    action: str
+    operation: str
+    system: str
+    counts_rows: bool
+
+
 class Context(NamedTuple):
     """What is known around a statement."""
 
@@ -68,6 +78,7 @@ class Accesses:
         self._datamap = datamap
         self._statements = statements
         self._shapes: dict[tuple[object, ...], Shape] = {}
+        self._hot: dict[tuple[int, str, str, str, str], _Hot] = {}
         self._tags: dict[str, Stated] = {}
         self._systems: dict[str, str] = {}
 
@@ -119,23 +130,48 @@ class Accesses:
         return draft, ""
 
     def _single(self, events: Sequence[Event], reading: Reading, context: Context) -> Draft:
-        """Return the access of a statement of one record: the common case."""
-        _, line, audit, _ = events[0]
-        plan = reading.plan
-        draft = self._draft(events, reading, self._shape(plan, ((audit.object_type, audit.object_name),), line))
-        draft.operation = audit.command
-        draft.query = audit.text
-        if audit.kind == "WRITE":
-            draft.action = "delete" if audit.command in _DELETES else "write"
-        elif plan.action not in {"query", "export"}:
-            draft.action = "query"
-        if audit.rows is not None and audit.command not in _UNCOUNTED:
-            draft.rows, draft.rows_basis = audit.rows, "reported"
-        if plan.routines or context.gap or line.user in context.superusers:
+        """Return the access of a statement of one record: the common case, made with its final values at once."""
+        raw, line, audit, time = events[0]
+        plan, subjects, selectors, scope, basis, minimum, maximum, coverage, comments = reading
+        hot = self._hot.get((id(plan), audit.object_name, audit.command, audit.kind, line.dbname))
+        if hot is None or hot.shape.plan is not plan:
+            hot = self._heat(plan, audit, line)
+        _, resources, fields, own_scope, covered = hot.shape
+        host = line.remote_host
+        rows = audit.rows if hot.counts_rows else None
+        name = line.application_name
+        own_scope = own_scope if scope == plan.scope else widest((scope, own_scope))
+        extra = {"database": line.dbname, "application_name": name} if name else {"database": line.dbname}
+        # by place, in the order of Draft's columns: twice as fast, and held to the general way by a test
+        draft = Draft(
+            [raw], time, line.user or UNKNOWN_ACTOR, hot.action, hot.system, hot.operation, None, None,
+            "unknown", None, None, None, None, "success", resources, fields, plan.field_basis,
+            subjects, own_scope, basis, minimum, maximum if covered else None, selectors,
+            plan.template or None, audit.text, rows, None, "none" if rows is None else "reported", None, "none", None,
+            host if host and host[0] != "[" else None, None, line.session_id, None, None, None, None, None,
+            line.session_id, line.line_num, list(coverage), extra,
+        )  # fmt: skip
+        if line.damaged:
+            draft.coverage.append("bad_encoding")
+        if plan.routines or context.gap or draft.actor in context.superusers:
             self._flags(draft, (), (), context, (reading,))
-        if reading.comments or line.application_name:
-            self._purpose(draft, line, reading.comments)
+        if comments or name:
+            self._purpose(draft, line, comments)
         return draft
+
+    def _heat(self, plan: Plan, audit: Audit, line: Line) -> _Hot:
+        """Put together, once, what all statements of one record with this plan have in common."""
+        if audit.kind == "WRITE":
+            action = "delete" if audit.command in _DELETES else "write"
+        else:
+            action = plan.action if plan.action == "export" else "query"
+        shape = self._shape(plan, ((audit.object_type, audit.object_name),), line)
+        operation = "COPY" if action == "export" else audit.command
+        hot = _Hot(shape, action, operation, self.system(line.dbname), audit.command not in _UNCOUNTED)
+        if len(self._hot) >= _SHAPES:
+            self._hot.clear()
+        self._hot[id(plan), audit.object_name, audit.command, audit.kind, line.dbname] = hot
+        return hot
 
     def failed(self, raw: Raw, line: Line, context: Context) -> Draft | None:
         """Return the access of a statement that was refused or died; None if its text is none that reads or changes anything."""

@@ -159,22 +159,25 @@ class PgauditParser:
         session = self._sessions.get(line.session_id)
         if session is None:
             session = self._sessions[line.session_id] = Session(file=raw.file, pending=[])
-        number = line.line_num
         message = line.message
         audit: Audit | None = None
-        claims = message.startswith("AUDIT: ")
+        claims = message[:7] == "AUDIT: "
         if claims and not line.context and not line.statement:
             audit = audit_of(message)
             if audit is None:
                 raise Unreadable("AUDIT record that is not as pgaudit writes it")
         time = time_of(line.timestamp)
-        if number == session.last + 1:
-            session.last = number
+        if line.line_num == session.last + 1:
+            session.last += 1
         elif self._jump(session, raw, line):
             return
         session.file = raw.file
         if audit is not None:
-            self._audit(session, Event(raw, line, audit, time))
+            if audit.kind == "READ" and line.ps in _WRITE_TAGS and self._is_key_check(audit.text):
+                session.client = True
+                self._count("foreign_key_check")
+            else:
+                self._audit(session, Event(raw, line, audit, time))
         elif claims:
             self._note("forged", "an AUDIT record written by a statement, not by pgaudit", raw, line, {})
             self._count("forged")
@@ -198,9 +201,6 @@ class PgauditParser:
     def _audit(self, session: Session, event: Event) -> None:
         audit = event.audit
         session.client = True
-        if audit.kind == "READ" and event.line.ps in _WRITE_TAGS and self._is_key_check(audit.text):
-            self._count("foreign_key_check")
-            return
         pending = session.pending
         last = pending[-1] if pending else None
         if (
