@@ -10,15 +10,15 @@ from sqlglot import exp
 from custodes.model.datamap import ResourceMap
 from custodes.model.draft import FieldUse, Resource
 from custodes.statements import catalog as c
+from custodes.statements.counting import counts_only
 from custodes.statements.graph import KEY as NAMED
 from custodes.statements.graph import Graph, Limit, Ref, Source
 from custodes.statements.plan import SelectorUse, Slot
-from custodes.statements.predicates import Predicates, conjuncts, function_name, slot_of
-from custodes.statements.routines import COUNTING, HARMLESS
-from custodes.statements.scope import NOTHING, Names, Outputs, Table, column_name, name_of
+from custodes.statements.predicates import Predicates, function_name, slot_of
+from custodes.statements.routines import HARMLESS
+from custodes.statements.scope import NOTHING, Names, Outputs, Table, column_name, holding, listed, name_of, together
 
 SOURCE_LIMIT: Final = 400
-_GROUPABLE: Final = frozenset({"behaviour", "public", "location"})
 
 
 class TooComplex(ValueError):
@@ -176,10 +176,10 @@ class Statement:
         if having is not None:
             self._predicates.require(having.this, names)
         for clause in ("group", "order", "distinct", "qualify", "windows", "limit", "offset", "laterals"):
-            for part in _listed(node.args.get(clause)):
+            for part in listed(node.args.get(clause)):
                 self.look(part, names, "filter")
         outputs = self._projection(node, names)
-        if self._counts_only(node, names):
+        if counts_only(node, names, self.opaque):
             for source in self.graph.sources[first:]:
                 source.counted = True
         return outputs
@@ -252,7 +252,7 @@ class Statement:
         columns: list[tuple[str, Ref]] = []
         for at, (name, _) in enumerate(read[0].columns):
             refs = [outputs.columns[at][1] if at < len(outputs.columns) else NOTHING for outputs in read]
-            columns.append((name, _together(refs)))
+            columns.append((name, together(refs)))
         return Outputs(columns, (), starred=any(outputs.starred for outputs in read))
 
     def _values(self, node: exp.Values, names: Names) -> Outputs:
@@ -260,7 +260,7 @@ class Statement:
         columns: list[tuple[str, Ref]] = []
         for at in range(max(map(len, rows), default=0)):
             refs = [self._value(row[at], names) if at < len(row) else NOTHING for row in rows]
-            columns.append((f"column{at + 1}", _together(refs)))
+            columns.append((f"column{at + 1}", together(refs)))
         return Outputs(columns)
 
     # FROM
@@ -287,8 +287,8 @@ class Statement:
 
     def _using(self, name: str, names: Names, known: dict[str, Table], allowed: frozenset[int] | None) -> None:
         newcomers = {alias: table for alias, table in names.tables.items() if alias not in known}
-        for one in _holding(Names(self.graph, known), name):
-            for other in _holding(Names(self.graph, newcomers), name):
+        for one in holding(Names(self.graph, known), name):
+            for other in holding(Names(self.graph, newcomers), name):
                 self.record(one, "join")
                 self.record(other, "join")
                 for kind in self.graph.meet(one.bases, other.bases):
@@ -400,54 +400,6 @@ class Statement:
         if outputs.starred:
             self.unlisted |= any(self.graph.sources[number].entry is None for number in outputs.open)
 
-    def _counts_only(self, node: exp.Select, names: Names) -> bool:
-        """Say whether a SELECT gives counts and the like of groups that name nobody."""
-        groups = _listed(node.args.get("group"))
-        grouped: set[tuple[int, str]] = set()
-        for part in groups:
-            place = str(part.this) if isinstance(part, exp.Literal) else ""
-            ref = names.resolve(part) if isinstance(part, exp.Column) else NOTHING
-            if not ref.plain or place or not all(self._groupable(base) for base in ref.bases):
-                return False
-            grouped.update(ref.bases)
-        counted = False
-        waiting = list(node.expressions)
-        while waiting:
-            part = waiting.pop()
-            if isinstance(part, exp.Star):
-                return False
-            if isinstance(part, exp.Column):
-                ref = names.resolve(part)
-                if isinstance(part.this, exp.Star) or not (ref.plain and set(ref.bases) <= grouped):
-                    return False
-            elif isinstance(part, exp.AggFunc | exp.Anonymous) and function_name(part) in COUNTING:
-                counted = True
-                if not self._safe_count(part, names):
-                    return False
-            elif isinstance(part, exp.Filter):
-                waiting.append(part.this)
-            elif not isinstance(part, exp.Subquery | exp.Select | exp.SetOperation):
-                waiting += list(part.iter_expressions())
-        return counted or bool(groups)
-
-    def _groupable(self, base: tuple[int, str]) -> bool:
-        source = self.graph.sources[base[0]]
-        if source.entry is None:
-            return False
-        kind = source.kind_of(base[1])
-        category = source.entry.fields.get(base[1])
-        return (kind is None or kind in {"location", "time_window"}) and (category is None or category in _GROUPABLE)
-
-    def _safe_count(self, node: exp.Expression, names: Names) -> bool:
-        """Say whether an aggregate hides single values: a sum of keys, or a CASE on one, does not."""
-        if node.find(exp.Case, exp.If):
-            self.opaque()
-            return False
-        if function_name(node) in {"count", "approx_distinct", "approx_count_distinct"}:
-            return True
-        refs = [names.resolve(column) for column in node.find_all(exp.Column)]
-        return all(self.graph.sources[number].kind_of(name) is None for ref in refs for number, name in ref.bases)
-
     # changes
 
     def change(self, node: exp.Expression, names: Names) -> Outputs:
@@ -463,7 +415,7 @@ class Statement:
         else:
             self._item(node.this, names)
             self._from(node, names)
-            for item in _listed(node.args.get("using")):
+            for item in listed(node.args.get("using")):
                 self._item(item, names)
             for assignment in node.expressions if isinstance(node, exp.Update) else ():
                 self._assign(assignment, names)
@@ -511,38 +463,11 @@ class ViewParser(Protocol):
         """Return the tree, its constants marked as such."""
 
 
-def _listed(value: object) -> list[exp.Expression]:
-    if value is None or value is False:
-        return []
-    if isinstance(value, list):
-        return value
-    if isinstance(value, exp.Group | exp.Order) and value.expressions:
-        return list(value.expressions)
-    return [value] if isinstance(value, exp.Expression) else []
-
-
 def _given(node: exp.Expression) -> str:
     """Return the name that PostgreSQL gives to a projected expression."""
     while isinstance(node, exp.Cast | exp.Paren):
         node = node.this
     return column_name(node) if isinstance(node, exp.Column) else function_name(node)
-
-
-def _together(refs: list[Ref]) -> Ref:
-    """Join what the arms of a union have in one place; a mixture of columns and constants is neither."""
-    bases = tuple(dict.fromkeys(base for ref in refs for base in ref.bases))
-    constants = tuple(slot for ref in refs for slot in ref.constants)
-    mixed = any(ref.computed or not (ref.bases or ref.constants) for ref in refs) or bool(bases and constants)
-    return Ref(bases, () if mixed else constants, computed=mixed)
-
-
-def _holding(names: Names, column: str) -> list[Ref]:
-    refs = []
-    for table in names.tables.values():
-        ref = Ref(((table.source, column),)) if table.source is not None else table.outputs.find(column) if table.outputs else None
-        if ref is not None and (ref.bases or ref.constants):
-            refs.append(ref)
-    return refs
 
 
 def _testifies(query: exp.Expression) -> bool:
@@ -552,6 +477,3 @@ def _testifies(query: exp.Expression) -> bool:
     if not isinstance(query, exp.Select) or query.args.get("with_"):
         return False
     return query.args.get("group") is not None or not any(item.find(exp.AggFunc, exp.Anonymous) for item in query.expressions)
-
-
-__all__ = ["Statement", "TooComplex", "ViewParser", "conjuncts"]

@@ -147,3 +147,32 @@ class Names:
             if alias is None or alias in scope.tables:
                 return
             scope = scope.outer
+
+
+def listed(value: object) -> list[exp.Expression]:
+    """Return what an argument of a node holds, as a list."""
+    if value is None or value is False:
+        return []
+    if isinstance(value, list):
+        return value
+    if isinstance(value, exp.Group | exp.Order) and value.expressions:
+        return list(value.expressions)
+    return [value] if isinstance(value, exp.Expression) else []
+
+
+def together(refs: list[Ref]) -> Ref:
+    """Join what the arms of a union have in one place; a mixture of columns and constants is neither."""
+    bases = tuple(dict.fromkeys(base for ref in refs for base in ref.bases))
+    constants = tuple(slot for ref in refs for slot in ref.constants)
+    mixed = any(ref.computed or not (ref.bases or ref.constants) for ref in refs) or bool(bases and constants)
+    return Ref(bases, () if mixed else constants, computed=mixed)
+
+
+def holding(names: Names, column: str) -> list[Ref]:
+    """Return that column of every table in sight that may have it."""
+    refs = []
+    for table in names.tables.values():
+        ref = Ref(((table.source, column),)) if table.source is not None else table.outputs.find(column) if table.outputs else None
+        if ref is not None and (ref.bases or ref.constants):
+            refs.append(ref)
+    return refs
