@@ -4,7 +4,7 @@
 
 Prints JSON: CPU per line of both, their ratio (the middle of the repeats), peak memory, and growth of time per line; ends with 1
 above a limit. `--full` adds a run of two million lines. The lines are made. Two mixes: `mixed` has statements as an application and
-its analysts send them, with the key checks that PostgreSQL logs for writes (real captures: a quarter of the lines are accesses; here
+its analysts send them, with the key checks that PostgreSQL logs for writes (real captures: a quarter of the lines are looks; here
 two fifths); `lookups` is the worst case, nothing but people looked up one by one. There are ten looks at a person, as in the demo.
 """
 
