@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from custodes.lines import Quoted, read_lines
+from custodes.lines import Quoted, first_lines, read_head, read_lines
 from custodes.model.datamap import DataMap
-from custodes.source import Chunk, Coverage, Follow, Position
+from custodes.source import Chunk, Coverage, Follow, Position, Source
 from custodes.sources.pgaudit.manifest import MANIFEST
 from custodes.sources.pgaudit.parser import PgauditParser
 from custodes.sources.pgaudit.record import STARTS, is_whole
@@ -23,18 +23,8 @@ from custodes.sources.pgaudit.record import STARTS, is_whole
 _JSON_WORDS: Final = (b'"session_id"', b'"line_num"', b'"error_severity"')
 
 
-class PgauditSource:
+class PgauditSource(Source):
     """The source."""
-
-    @property
-    def name(self) -> str:
-        """Return `pgaudit`."""
-        return MANIFEST.source
-
-    @property
-    def version(self) -> str:
-        """Return the parser's version."""
-        return MANIFEST.version
 
     @property
     def manifest(self) -> Coverage:
@@ -43,7 +33,7 @@ class PgauditSource:
 
     def sniff(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - content decides, names lie
         """Recognise the first record that is whole enough: jsonlog by its names, csvlog by its first columns."""
-        for line in head.split(b"\n", 20)[:20]:
+        for line in first_lines(head):
             if line.startswith(b"{"):
                 if all(word in line for word in _JSON_WORDS):
                     return True
@@ -53,8 +43,6 @@ class PgauditSource:
 
     def read(self, path: str, position: Position, *, follow: Follow | None = None) -> Iterator[Chunk]:
         """Yield raw records; in a csvlog a record may be several lines."""
-        from custodes.lines import read_head
-
         is_json = read_head(path).lstrip()[:1] == b"{"
         quoted = None if is_json else Quoted(starts=STARTS, whole=is_whole)
         return read_lines(path, position, follow=follow, quoted=quoted)
