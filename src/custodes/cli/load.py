@@ -228,7 +228,8 @@ def say_load(load: LoadReport) -> None:
     if load.duplicates:
         click.echo(f"  {load.duplicates:,} ids stand in more than one row; all rows are kept", err=True)
     if load.unknown_actors:
-        click.echo(f"  {load.unknown_actors:,} actors in {load.table} are not in staff; their rows are kept", err=True)
+        who = "actor in {} is" if load.unknown_actors == 1 else "actors in {} are"
+        click.echo(f"  {load.unknown_actors:,} {who.format(load.table)} not in staff; their rows are kept", err=True)
 
 
 def say_enrolled(enrolled: Enrolled) -> None:
