@@ -84,7 +84,8 @@ def _rest(run: WatchRun, most: int) -> Iterator[str]:
         told = ", ".join(f"{count} led by {rule}" for rule, count in run.cut.items())
         yield f"Beyond {run.budget} campaigns a week: {told}."
     if run.audit:
-        yield f"To be looked at by lot, so that nobody knows where nobody looks: {', '.join(run.audit)}"
+        more = f" and {len(run.audit) - 3} more" if len(run.audit) > 3 else ""
+        yield f"To be looked at by lot, so that nobody knows where nobody looks: {', '.join(run.audit[:3])}{more}"
     for item in (*run.failed_rules, *run.not_checked):
         yield from _wrapped("could not check: ", f"{item.what}: {item.why}")
     for reason, count in run.rejected.items():
