@@ -316,3 +316,26 @@ def test_time_that_is_none_or_ambiguous_is_refused(stamp: str) -> None:
     with pytest.raises(Unreadable):
         time_of(stamp)
     assert len(read(record(1, audit(1, USERS), timestamp=stamp)).rejected) == 1
+
+
+def test_copy_of_the_same_name_in_another_schema_is_another_copy() -> None:
+    decoy = "create table evil.c as select 1 as id"
+    parsed = read(
+        record(1, audit(1, decoy, table="", rows=1)),
+        record(2, audit(1, decoy, sub=2, kind="DDL", command="CREATE TABLE AS", table="evil.c", rows=0)),
+        record(3, audit(2, "select * from c", table="public.c")),
+        record(4, audit(3, "select * from evil.c", table="evil.c")),
+    )
+    assert [draft.subject_scope for draft in parsed.drafts] == ["none", "unknown", "none"]
+
+
+def test_two_copies_of_one_name_say_nothing_of_each_other() -> None:
+    made = "create table {}.c as select id, email from users"
+    entries = []
+    for number, schema in enumerate(("a", "b")):
+        text = made.format(schema)
+        entries.append(record(2 * number + 1, audit(number + 1, text)))
+        ddl = audit(number + 1, text, sub=2, kind="DDL", command="CREATE TABLE AS", table=f"{schema}.c", rows=0)
+        entries.append(record(2 * number + 2, ddl))
+    parsed = read(*entries, record(5, audit(3, "select email from c where id = 5", table="a.c")))
+    assert (parsed.drafts[-1].subject_scope, parsed.drafts[-1].subjects) == ("unknown", [])

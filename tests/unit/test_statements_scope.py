@@ -367,3 +367,30 @@ def test_comments_are_handed_on_and_never_read_as_conditions() -> None:
 def test_other_dialects_lex_their_own_way(dialect: str, text: str, scope: str, ids: list[str]) -> None:
     reading = read(text, dialect=dialect)
     assert (reading.scope, subjects(reading)) == (scope, ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "scope", "ids"),
+    [
+        ("select email from users where id in (5, id)", "unknown", []),
+        ("select email from users where handle in ('u7', handle)", "set", []),
+        ("select email from users where id = any(array[5, id])", "unknown", []),
+        ("select email from users where handle = handle || ''", "set", []),
+        ("select ip from login_event where city in ('x', city)", "set", []),
+        ("insert into users(id, email) values (9, 'a') on conflict (email) do update set handle = 'x' returning *", "set", []),
+        ("insert into users(id, email) values (9, 'a') on conflict do nothing returning *", NAMED, ["9"]),
+        ("select public.count(email) from users", "set", []),
+        ("select * from pg_class", "none", []),
+        ("select * from pg_mine", "unknown", []),
+        ("with users as (select * from login_event) select * from users where id = 5", "set", []),
+    ],
+)
+def test_what_only_looks_like_a_restriction_is_none(text: str, scope: str, ids: list[str]) -> None:
+    reading = read(text)
+    assert (reading.scope, subjects(reading)) == (scope, ids)
+
+
+def test_learned_name_never_hides_what_the_data_map_knows() -> None:
+    catalog = Catalog(views={"users": "select 1 as id, 'x' as email"}, marks={"users": "1"}, full={"users": "public.users"})
+    reading = read("select email from users", catalog=catalog)
+    assert (reading.scope, [resource.name for resource in reading.plan.resources]) == ("set", ["users"])

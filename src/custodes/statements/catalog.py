@@ -13,6 +13,17 @@ IDENTITIES: Final = frozenset({"user_id", "handle", "email", "phone"})
 PLACES: Final = frozenset({"ip", "ip_range", "device", "location", "time_window"})
 """Selectors by which staff and subjects meet."""
 SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema", "pg_toast"})
+_NAMES: Final = """
+    pg_am pg_attrdef pg_attribute pg_auth_members pg_available_extensions pg_cast pg_class pg_collation pg_constraint
+    pg_conversion pg_database pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger
+    pg_extension pg_foreign_server pg_foreign_table pg_indexes pg_index pg_inherits pg_language pg_locks pg_matviews
+    pg_namespace pg_opclass pg_operator pg_partitioned_table pg_policies pg_policy pg_proc pg_publication pg_range
+    pg_rewrite pg_roles pg_sequence pg_sequences pg_settings pg_shdescription pg_statio_user_tables pg_stat_database
+    pg_stat_user_indexes pg_stat_user_tables pg_tables pg_tablespace pg_timezone_names pg_trigger pg_type pg_user
+    pg_views
+"""
+SYSTEM_TABLES: Final = frozenset(_NAMES.split())
+"""Catalog tables that need no schema in a statement, for PostgreSQL looks in its catalog first."""
 _TEMPORARY: Final = "pg_temp"
 
 
@@ -25,12 +36,18 @@ def bare(name: str) -> str:
 class Catalog:
     """Views (name → defining SELECT) and copies (name → what its columns hold, None where unknown), by bare name.
 
-    `marks` names each entry's content in short: plans made with one content are not used with another.
+    `marks` names each entry's content in short: plans made with one content are not used with another. `full`: the whole name of
+    each entry, where known; a table of the same bare name in another schema is another table.
     """
 
     views: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, ResourceMap | None] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
+    full: Mapping[str, str] = field(default_factory=dict)
+
+    def means(self, name: str) -> bool:
+        """Say whether a name in a statement may stand for the entry of that bare name."""
+        return "." not in name or plain(name) == self.full.get(bare(name), f"public.{bare(name)}")
 
     def touched(self, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Return the entries (name, mark) among `names`."""

@@ -266,7 +266,11 @@ class Predicates:
         values = [self.operand(item, names) for item in items]
         slots = tuple(slot for value in values if value.kind == "value" for slot in value.slots)
         exact = complete and all(value.kind == "value" and value.exact for value in values)
-        return self._equal(left.ref, slots, left.wrap, exact=exact)
+        limits = self._equal(left.ref, slots, left.wrap, exact=exact)
+        if complete and all(value.kind == "value" or (value.kind == "other" and value.exact) for value in values):
+            return limits
+        # one of the values differs from row to row: nothing is restricted, though a key may be
+        return {number: limit for number, limit in limits.items() if limit.level == g.OPAQUE}
 
     def _between(self, node: exp.Between, names: Names) -> Limits:
         tested = self.operand(node.this, names)
@@ -407,9 +411,9 @@ def _listing(node: exp.Expression, *, integer: bool) -> Operand:
         node = node.this
     if isinstance(node, exp.Array):
         items = [slot_of(_uncast(item), integer=integer or _is_integer(item)) for item in node.expressions]
-        if any(isinstance(item, exp.Select | exp.Subquery) for item in node.expressions):
+        if not items or not all(items):
             return Operand("other", exact=False)
-        return Operand("value", slots=tuple(slot for slot in items if slot), exact=all(items) and bool(items))
+        return Operand("value", slots=tuple(slot for slot in items if slot))
     slot = slot_of(node, integer=integer, array=True)
     return Operand("value", slots=(slot,)) if slot is not None else Operand("other", exact=False)
 

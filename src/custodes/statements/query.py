@@ -361,15 +361,19 @@ class Statement:
         if len(self.graph.sources) >= SOURCE_LIMIT:
             raise TooComplex
         schema = name.rpartition(".")[0]
-        if bare in self._catalog.views and schema in {"", "public"}:
+        entry = self._map.entry(name)
+        learned = entry is None and self._catalog.means(name)  # what the data map says goes first: names can be made to collide
+        if learned and bare in self._catalog.views:
             return Table(None, self._view(name, bare).renamed(columns))
-        copied = bare in self._catalog.copies
-        entry = self._catalog.copies[bare] if copied else self._map.entry(name)
+        copied = learned and bare in self._catalog.copies
+        if copied:
+            entry, name = self._catalog.copies[bare], self._catalog.full.get(bare, name)
         via = "derived" if copied else self._via
         if copied:
             self.coverage["derived_table"] = None
         source = Source(len(self.graph.sources), self._resource(Resource(name, kind, via)), entry, self._doubt, self._shown)
-        source.harmless = schema.rpartition(".")[2] in c.SYSTEM_SCHEMAS or (not schema and entry is None and bare.startswith("pg_"))
+        in_catalog = schema.rpartition(".")[2] in c.SYSTEM_SCHEMAS or (not schema and bare in c.SYSTEM_TABLES)
+        source.harmless = in_catalog and entry is None
         if entry is not None:
             self.entries[name] = entry
         self.graph.sources.append(source)
@@ -382,7 +386,7 @@ class Statement:
         return self.resources.setdefault(resource, len(self.resources))
 
     def _view(self, name: str, bare: str) -> Outputs:
-        self._resource(Resource(name, "view", self._via))
+        self._resource(Resource(self._catalog.full.get(bare, name), "view", self._via))
         before, self._via = self._via, "view"
         try:
             tree = self._views(bare, self._catalog.views[bare])
@@ -444,13 +448,16 @@ class Statement:
         target.written = True
         for column in columns:
             self.record(Ref(((target.number, column),)), "written")
+        conflict = node.args.get("conflict")
+        elsewhere = conflict is not None and "UPDATE" in str(conflict.args.get("action")).upper()  # the row may be another person's
         for column, (_, ref) in zip(columns, given.columns, strict=False):
             if target.kind_of(column) != "user_id":
                 continue
             mine = Ref(((target.number, column),))
             if ref.constants and not ref.bases and not ref.computed:
-                self.graph.limit({target.number: Limit(NAMED, frozenset({column}), ref.constants)})
-            elif ref.plain:
+                key = frozenset({column})
+                self.graph.limit({target.number: Limit(NAMED, key, ref.constants, named=key)}, () if elsewhere else None)
+            elif ref.plain and not elsewhere:
                 self.graph.connect(mine, ref, frozenset({target.number}))
         if given.starred:
             self.show(given, "filter")

@@ -13,7 +13,7 @@ from custodes.sources.pgaudit.lineage import last_part, routine_name
 from custodes.sources.pgaudit.purpose import NOTHING, Stated, stated_by, stated_in
 from custodes.sources.pgaudit.record import HIDDEN, Audit, Line, time_of
 from custodes.statements import Catalog, Plan, Reading, Statements
-from custodes.statements.catalog import is_personal, plain
+from custodes.statements.catalog import SYSTEM_SCHEMAS, SYSTEM_TABLES, is_personal, plain
 from custodes.statements.plan import widest
 from custodes.statements.values import of_parameters
 
@@ -364,6 +364,12 @@ class Accesses:
             entry = known.entry(resource.name)
             if entry is None or is_personal(entry):
                 beyond.append(resource)
+        reported = {plain(name) for _, name in names}
+        # a copy or view of the same bare name in another schema, or a table named like a catalog's, is not what was read
+        learned = [resource for resource in plan.resources if names and "." in resource.name and known.entry(resource.name) is None]
+        beyond += [resource for resource in learned if resource.name not in reported]
+        mimics = [resource for resource in resources if last_part(resource.name) in SYSTEM_TABLES]
+        beyond += [resource for resource in mimics if resource.name.partition(".")[0] not in SYSTEM_SCHEMAS]
         scope = widest((plan.scope, "unknown")) if beyond else plan.scope
         return Shape(plan, resources, list(dict.fromkeys(fields)), scope, not beyond)
 

@@ -77,10 +77,10 @@ class Knowledge:
             return own if command.startswith("REFRESH") else self._copy(event, name, own)
         elif command == "CREATE VIEW":
             known = self.databases.get(event.line.dbname, NOTHING)
-            views = with_new(known.views, lineage.last_part(name), lineage.view_in(audit.text))
+            views = with_new(known.views, name, lineage.view_in(audit.text))
             self._change(event, known, views=views)
         elif command.startswith("DROP "):
-            return self._dropped(event, lineage.last_part(name), own)
+            return self._dropped(event, name, own)
         elif command in CHANGES:
             self._setting(event, lexer.strip(audit.text).key)
         return own
@@ -88,10 +88,9 @@ class Knowledge:
     def _copy(self, event: Event, name: str, own: Database) -> Database:
         known = self.databases.get(event.line.dbname, NOTHING)
         what = lineage.copy_from(self._plan_of(event, self.catalog(self.now(event.line.dbname, own))))
-        table = lineage.last_part(name)
         if name.startswith("pg_temp."):
-            return Database({}, with_new(own.copies, table, what), {})
-        self._change(event, known, copies=with_new(known.copies, table, what))
+            return Database({}, with_new(own.copies, name, what), {})
+        self._change(event, known, copies=with_new(known.copies, name, what))
         return own
 
     def _dropped(self, event: Event, table: str, own: Database) -> Database:

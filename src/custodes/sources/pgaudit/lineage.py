@@ -82,10 +82,28 @@ def with_new(known: Mapping[str, _What], name: str, what: _What | None) -> dict[
 
 def catalog_of(database: Database, own: Database) -> Catalog:
     """Return the names of a database, and on top of them those of a session's temporary tables."""
-    copies = {**database.copies, **own.copies}
-    views = {name: view for name, view in database.views.items() if name not in own.copies}
-    marks = {name: view.mark for name, view in views.items()} | {name: copy.mark for name, copy in copies.items()}
-    return Catalog({name: view.text for name, view in views.items()}, {name: _entry(copy) for name, copy in copies.items()}, marks)
+    full: dict[str, str] = {}
+    views: dict[str, str] = {}
+    copies: dict[str, ResourceMap | None] = {}
+    marks: dict[str, str] = {}
+    for name, view in database.views.items():
+        short = bare(name)
+        marks[short] = f"{marks.get(short, '')} {name} {view.mark}"
+        full[short], views[short] = name, view.text
+    for name, copy in database.copies.items():
+        short = bare(name)
+        if short in full:  # a name of two things: nothing is known of either
+            views.pop(short, None)
+            copies[short] = None
+        else:
+            copies[short] = _entry(copy)
+        marks[short] = f"{marks.get(short, '')} {name} {copy.mark}"
+        full[short] = name
+    for name, copy in own.copies.items():  # a session's own tables go before all others
+        short = bare(name)
+        views.pop(short, None)
+        full[short], copies[short], marks[short] = name, _entry(copy), f"{name} {copy.mark}"
+    return Catalog(views, copies, marks, full)
 
 
 def _mark(content: bytes) -> str:
