@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pgaudit_lines import DATAMAP, KEY_CHECK, accounted, as_csv, as_json, audit, raws, record, together
 
@@ -120,6 +120,7 @@ def read_file(path: Path, position: Position) -> tuple[list[Raw], Position, int]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
+@settings(max_examples=max(15, settings().max_examples // 8))  # whole files, read several times each
 @given(fraction=st.floats(0, 1))
 def test_file_that_grows_at_any_byte_gives_the_same_accesses(name: str, fraction: float) -> None:
     """Read up to any byte, with what was not complete yet read again: records given out twice are the same or longer."""
@@ -144,6 +145,7 @@ def test_file_that_grows_at_any_byte_gives_the_same_accesses(name: str, fraction
 
 
 @pytest.mark.parametrize("name", SAMPLES)
+@settings(max_examples=max(15, settings().max_examples // 8))  # whole files, read several times each
 @given(
     start=st.floats(0, 1),
     length=st.integers(0, 4000),
