@@ -17,6 +17,8 @@ from custodes.store.memory import Memory
 from custodes.store.vault import Raws, octets, record_key
 
 _LARGEST: Final = 2**53 - 1
+_MOST_SEEN: Final = 200_000
+"""Records of one batch whose keys are remembered; beyond that they are worked out again."""
 _RECENT: Final = 100_000
 
 
@@ -90,7 +92,7 @@ class Gathered:
     streams: dict[str, Stream] = field(default_factory=dict)
     size: int = 0
     _keys: set[bytes] = field(default_factory=set)
-    _seen: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    _seen: dict[int, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
     _prefixes: dict[str | None, bytes] = field(default_factory=dict)
     _early: dict[bytes, int] = field(default_factory=dict)
 
@@ -105,7 +107,10 @@ class Gathered:
         # `record_key`, spelled out: this runs for every line of every log.
         joined = zip([prefixes[raw.seq_of] for raw in raws], digests, strict=True)
         keys = [blake2b(prefix + digest, key=key, digest_size=16).digest() for prefix, digest in joined]
-        self._seen.update(zip(map(id, data), zip(keys, digests, strict=True), strict=True))
+        if len(self._seen) > _MOST_SEEN:
+            self._seen.clear()
+        # The bytes stand beside what is known of them: an id alone may be given to other bytes once these are gone.
+        self._seen.update(zip(map(id, data), zip(data, keys, digests, strict=True), strict=True))
         answers = [not known for known in memory.records.known(keys)]
         mine = self._keys
         if not all(answers) or len(set(keys)) < len(keys) or not mine.isdisjoint(keys):
@@ -134,7 +139,7 @@ class Gathered:
         """Return the records that a replayed parser still needs, in runs of known and of new ones; note them as fed."""
         runs: list[tuple[bool, list[Raw]]] = []
         for raw, new in zip(raws, fresh, strict=True):
-            made, _ = self._seen[id(raw.data)]
+            made = self._seen[id(raw.data)][1]
             if made in replay.fed:
                 continue
             replay.fed.add(made)
@@ -159,7 +164,10 @@ class Gathered:
         """Return the SHA-256 of each of a draft's records, also of those held back from an earlier batch."""
         seen = self._seen
         known = [seen.get(id(raw.data)) for raw in draft.raws]
-        return [item[1] if item else sha256(raw.data).digest() for item, raw in zip(known, draft.raws, strict=True)]
+        return [
+            item[2] if item is not None and item[0] is raw.data else sha256(raw.data).digest()
+            for item, raw in zip(known, draft.raws, strict=True)
+        ]
 
     def sealed_raws(self) -> Raws:
         """Return the records as they are sealed."""
@@ -211,7 +219,9 @@ class Gathered:
 
     def _key_of(self, raw: Raw, source: str, key: bytes) -> bytes:
         seen = self._seen.get(id(raw.data))
-        return seen[0] if seen else record_key(key, prefix_of(source, raw.seq_of), sha256(raw.data).digest())
+        if seen is not None and seen[0] is raw.data:
+            return seen[1]
+        return record_key(key, prefix_of(source, raw.seq_of), sha256(raw.data).digest())
 
 
 def prefix_of(source: str, seq_of: str | None) -> bytes:
