@@ -31,8 +31,8 @@ def world(engine: Engine, tables: Mapping[str, Rows], policy: Policy | None = No
     for name, rows in tables.items():
         if name not in SCHEMAS or (unknown := {column for row in rows for column in row} - set(SCHEMAS[name].names)):
             raise BadRule(f"test: there is no {name}" if name not in SCHEMAS else f"test: {name} has no column {min(unknown)!r}")
-    for name, kind in engine.rows("SELECT table_name, table_type FROM information_schema.tables"):
-        engine.run(f'DROP {"VIEW" if kind == "VIEW" else "TABLE"} "{name}"')
+    for old, kind in engine.rows("SELECT table_name, table_type FROM information_schema.tables"):
+        engine.run(f'DROP {"VIEW" if kind == "VIEW" else "TABLE"} "{old}"')
     fill(engine, tables, ("looks",))
     views.fill_missing(engine, but=_WORKED_OUT)
     if policy:
