@@ -148,7 +148,7 @@ def _said() -> Iterator[None]:
 
 
 def _column(field: pa.Field) -> str:
-    """Name one column in a SELECT, without its zone: by its microseconds, which is ten times as fast as a cast through calendars."""
+    """Name one column in a SELECT, a time without its zone: by microseconds, ten times as fast as a cast through calendars."""
     name = _word(field.name)
     if pa.types.is_timestamp(field.type):
         return f"make_timestamp(epoch_us({name})) AS {name}"
