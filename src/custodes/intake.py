@@ -71,7 +71,7 @@ Progress = Callable[[int], None]
 class Limits:
     """Size of a batch: raw records, and their bytes. `coarse_net`: keep a client's /24 or /48 readable."""
 
-    records: int = 20_000
+    records: int = 10_000
     bytes: int = 32 * 2**20
     coarse_net: bool = False
 

@@ -32,7 +32,7 @@ class IntakeSettings:
     client's address only as a keyed hash; `coarse` keeps the /24 or /48 readable (an address with its end cut off).
     """
 
-    batch_records: int = 20_000
+    batch_records: int = 10_000
     batch_mib: int = 32
     client_net: str = "keyed"
 
