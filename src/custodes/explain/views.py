@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 
-from custodes.explain import duties
+from custodes.explain import duties, looks
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 EARLIEST: Final = "TIMESTAMP '0001-01-01 00:00:00'"
 LATEST: Final = "TIMESTAMP '9999-12-31 00:00:00'"
 _CHAIN_DEPTH: Final = 12
-_COPY_DEPTH: Final = 8
 
 
 class Stored(Protocol):
@@ -64,10 +63,10 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     build_units(engine, policy)
     accesses.register(engine, None, until)
     build_fieldsets(engine, datamap, policy)
-    _copies(engine)
+    looks.build_copies(engine)
     accesses.register(engine, since, until)
-    _accesses(engine)
-    _looks(engine, around)
+    looks.build_accesses(engine)
+    looks.build_looks(engine, around)
     build_context(engine)
     duties.build(engine, policy, registry, datamap)
 
@@ -118,7 +117,7 @@ def build_staff(engine: Engine) -> None:
     """Make `staff_spans` and `chain` from `staff`."""
     engine.run(_STAFF_SPANS)
     engine.run(_CHAIN_FIRST)
-    _extend(engine, "chain", _CHAIN_NEXT, _CHAIN_DEPTH)
+    looks.extend(engine, "chain", _CHAIN_NEXT, _CHAIN_DEPTH)
 
 
 def build_units(engine: Engine, policy: Policy) -> None:
@@ -194,21 +193,6 @@ def _small(engine: Engine, name: str, rows: Sequence[Sequence[object]]) -> None:
     engine.table(name, pa.table(arrays, names=list(columns)))
 
 
-def _extend(engine: Engine, table: str, step: str, most: int) -> None:
-    """Run `step`, which adds rows to `table`, until it adds none, at most so many times."""
-    before = -1
-    for _ in range(most):
-        size = _count(engine, table)
-        if size == before:
-            break
-        before = size
-        engine.run(step)
-
-
-def _count(engine: Engine, table: str) -> int:
-    return int(str(engine.rows(f"SELECT count(*) FROM {table}")[0][0]))
-
-
 _STAFF_SPANS: Final = f"""
 CREATE OR REPLACE TABLE staff_spans AS
 SELECT actor, person, unit, manager, country, entity, begins AS valid_from, least(ends, next_begins) AS valid_to
@@ -235,167 +219,6 @@ WHERE s.manager IS NOT NULL AND s.manager <> k.actor
   AND greatest(k.valid_from, s.valid_from) < least(k.valid_to, s.valid_to)
 EXCEPT SELECT actor, above, valid_from, valid_to FROM chain
 """
-
-
-# — accesses, copies, looks: large, joined in the engine —
-
-_IS_LOOK: Final = """
-a.action NOT IN ('login', 'approve', 'grant') AND a.subject_scope <> 'none' AND (a.outcome IS NULL OR a.outcome <> 'denied')
-"""
-_TOUCHED: Final = """
-SELECT t.leaf, t.subject, t.certainty FROM stored_touches t WHERE t.leaf NOT IN (SELECT leaf FROM touched_often)
-UNION ALL
-SELECT t.leaf, t.subject, min(t.certainty) FROM stored_touches t WHERE t.leaf IN (SELECT leaf FROM touched_often)
-GROUP BY t.leaf, t.subject
-"""
-"""One row per access and subject; `certain` < `estimate` < `upper_bound`, so the best certainty is the least."""
-_OPENED: Final = """
-CREATE OR REPLACE TABLE opened AS
-WITH inside AS (
-  SELECT a.leaf, c.subject, c.certainty, c.fieldset
-  FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from AND c.written <= a.time + INTERVAL 1 HOUR
-), named AS (
-  SELECT t.leaf, t.subject FROM stored_touches t WHERE t.leaf IN (SELECT leaf FROM inside)
-)
-SELECT * FROM inside i WHERE NOT EXISTS (SELECT 1 FROM named n WHERE n.leaf = i.leaf AND n.subject = i.subject)
-"""
-"""Subjects inside an opened copy that the opening itself does not name; clocks of two systems may differ by an hour."""
-_OFTEN: Final = """
-CREATE OR REPLACE TABLE touched_often AS SELECT leaf FROM stored_touches GROUP BY leaf HAVING count(*) > 1
-"""
-
-
-def _accesses(engine: Engine) -> None:
-    engine.run(
-        """
-        CREATE OR REPLACE VIEW accesses AS
-        SELECT leaf AS access, access_id, time, observed, actor, coalesce(on_behalf_of, actor) AS human, actor_kind, action, system,
-          fieldset, subject_scope, subject_count, subject_max, rows, purpose, reason, client_country, session, device,
-          deliberate, break_glass, derived, derived_from, outcome, template
-        FROM stored_accesses
-        """
-    )
-    engine.run(
-        """
-        CREATE OR REPLACE VIEW selectors AS
-        SELECT access, item.kind AS kind, item.ref AS ref, CAST(item.width AS BIGINT) AS width
-        FROM (SELECT leaf AS access, unnest(selectors) AS item FROM stored_accesses)
-        """
-    )
-
-
-def _copies(engine: Engine) -> None:
-    """Make `copies`: who is inside each written copy, through re-exports, and since when."""
-    engine.run(_OFTEN)
-    engine.run(
-        f"""
-        CREATE OR REPLACE TABLE copies AS
-        SELECT a.derived AS object, t.subject, min(t.certainty) AS certainty, min(a.fieldset) AS fieldset, min(a.time) AS written
-        FROM stored_accesses a INNER JOIN ({_TOUCHED}) t ON t.leaf = a.leaf
-        WHERE a.derived IS NOT NULL AND {_IS_LOOK}
-        GROUP BY a.derived, t.subject
-        """
-    )
-    exported_again = f"""
-        INSERT INTO copies
-        SELECT a.derived, c.subject, min(c.certainty), min(c.fieldset), min(a.time)
-        FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from
-        WHERE a.derived IS NOT NULL AND a.derived <> a.derived_from AND {_IS_LOOK}
-          AND NOT EXISTS (SELECT 1 FROM copies k WHERE k.object = a.derived AND k.subject = c.subject)
-        GROUP BY a.derived, c.subject
-        """
-    _extend(engine, "copies", exported_again, _COPY_DEPTH)
-
-
-def _looks(engine: Engine, around: str | None) -> None:
-    engine.run(_OFTEN)
-    engine.run(_PUBLIC)
-    engine.run(_OPENED)
-    engine.run(
-        f"""
-        CREATE OR REPLACE VIEW subjects_of AS
-        SELECT t.leaf, t.subject, t.certainty, 'direct' AS via, CAST(NULL AS VARCHAR) AS copied FROM ({_TOUCHED}) t
-        UNION ALL
-        SELECT leaf, subject, certainty, 'derived', fieldset FROM opened
-        """
-    )
-    for number, (_, source) in enumerate(_CODED.items()):
-        engine.run(f"DROP TYPE IF EXISTS coded_{number}")
-        engine.run(
-            f"CREATE TYPE coded_{number} AS ENUM (SELECT DISTINCT word FROM ({source}) WHERE word IS NOT NULL ORDER BY word)"
-        )
-    kept = ", ".join(f"CAST({column} AS coded_{number}) AS {column}" for number, column in enumerate(_CODED))
-    engine.run("DROP VIEW IF EXISTS looks")
-    engine.run(
-        f"""CREATE OR REPLACE TABLE stored_looks AS
-            SELECT access, subject, time, reason, deliberate, break_glass, derived, derived_from, public_only, {kept}
-            FROM ({_LOOKS.format(within=_within(engine, around))})"""
-    )
-    shown = ", ".join(_shown(column) for column in VIEWS["looks"])
-    engine.run(f"CREATE VIEW looks AS SELECT {shown} FROM stored_looks")
-
-
-def _shown(column: str) -> str:
-    if column == "look":
-        return "rowid AS look"
-    return f"CAST({column} AS VARCHAR) AS {column}" if column in _CODED else column
-
-
-def _within(engine: Engine, around: str | None) -> str:
-    """Return the condition that keeps the looks at the subjects of one access, or the access alone if it names nobody."""
-    if around is None:
-        return "TRUE"
-    wanted = "'" + around.replace("'", "''") + "'"
-    engine.run(
-        f"""
-        CREATE OR REPLACE TABLE around AS
-        SELECT leaf, subject FROM subjects_of WHERE leaf IN (SELECT leaf FROM stored_accesses WHERE access_id = {wanted})
-        """
-    )
-    return f"(a.access_id = {wanted} OR s.subject IN (SELECT subject FROM around))"
-
-
-_CODED: Final = {
-    "via": "SELECT unnest(['direct', 'derived']) AS word",
-    "certainty": "SELECT certainty AS word FROM stored_touches UNION SELECT certainty FROM copies",
-    "actor": "SELECT actor AS word FROM stored_accesses",
-    "human": "SELECT coalesce(on_behalf_of, actor) AS word FROM stored_accesses",
-    "actor_kind": "SELECT actor_kind AS word FROM stored_accesses",
-    "action": "SELECT action AS word FROM stored_accesses",
-    "system": "SELECT system AS word FROM stored_accesses",
-    "fieldset": "SELECT fieldset AS word FROM stored_accesses UNION SELECT fieldset FROM copies",
-    "subject_scope": "SELECT subject_scope AS word FROM stored_accesses",
-    "purpose": "SELECT purpose AS word FROM stored_accesses",
-    "unit": "SELECT unit AS word FROM staff_spans",
-    "country": "SELECT country AS word FROM staff_spans",
-    "entity": "SELECT entity AS word FROM staff_spans",
-    "manager": "SELECT manager AS word FROM staff_spans",
-}
-"""Columns of `looks` with few distinct words, kept as codes: a third of the memory, equal to every reader of the view."""
-_PUBLIC: Final = """
-CREATE OR REPLACE TABLE fieldset_facts AS
-SELECT fieldset, count(field) AS fields,
-  CASE WHEN count(field) > 0 AND count(field) = sum(CASE WHEN category = 'public' THEN 1 ELSE 0 END) THEN 1 ELSE 0 END
-    AS public_only
-FROM fieldsets GROUP BY fieldset
-"""
-_LOOKS: Final = f"""
-SELECT b.* EXCLUDE (own_fields, copied), coalesce(f.public_only, 0) AS public_only,
-  p.unit, p.country, p.entity, p.manager
-FROM (
-  SELECT a.leaf AS access, s.subject, coalesce(s.via, CASE WHEN a.derived_from IS NULL THEN 'direct' ELSE 'derived' END) AS via,
-    s.certainty, a.time, a.actor, coalesce(a.on_behalf_of, a.actor) AS human, a.actor_kind, a.action, a.system,
-    CASE WHEN coalesce(o.fields, 0) = 0 THEN coalesce(s.copied, a.fieldset) ELSE a.fieldset END AS fieldset,
-    a.subject_scope, a.purpose, a.reason, a.deliberate, a.break_glass, a.derived, a.derived_from, o.fields AS own_fields, s.copied
-  FROM stored_accesses a
-  LEFT JOIN subjects_of s ON s.leaf = a.leaf
-  LEFT JOIN fieldset_facts o ON o.fieldset = a.fieldset
-  WHERE {_IS_LOOK} AND {{within}}
-) b
-LEFT JOIN fieldset_facts f ON f.fieldset = b.fieldset
-LEFT JOIN staff_spans p ON p.actor = b.human AND p.valid_from <= b.time AND b.time < p.valid_to
-"""
-"""The fields of an opened copy are those of the export that wrote it, unless the opening names its own."""
 
 
 # — context in the form that templates join —
