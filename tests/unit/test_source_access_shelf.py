@@ -20,7 +20,7 @@ FILES = {
     "ndjson after a damaged line": (b'","b":1, torn}\n' + ACCESS, "access"),
     "ndjson lacking one required column": (b'{"time":"2026-03-02T10:00:00Z","actor":"a","action":"read"}\n', "access"),
     "ndjson with a first line of 200 kB": (ACCESS[:-2] + b',"subjects":["' + b'","'.join([b"s"] * 50_000) + b'"]}\n', "access"),
-    "gzip": (gzip.compress(ACCESS), "access"),
+    "gzip": (gzip.compress(ACCESS, mtime=0), "access"),
     "csv": (b"id,time,actor,action,system\n", "access"),
     "csv with quotes": (b'"time","actor","action","system"\r\n', "access"),
     "csv lacking one required column": (b"time,actor,action\n", "access"),
@@ -90,7 +90,7 @@ def test_foreign_file_is_recognised_by_none(tmp_path: Path, content: bytes) -> N
     assert "--source" in caught.value.hint
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08garbage", gzip.compress(ACCESS)[:8]])
+@pytest.mark.parametrize("content", [b"\x1f\x8b\x08garbage", gzip.compress(ACCESS, mtime=0)[:8]])
 def test_damaged_gzip_of_which_nothing_is_left_is_unreadable(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "some.log"
     path.write_bytes(content)
@@ -98,7 +98,7 @@ def test_damaged_gzip_of_which_nothing_is_left_is_unreadable(tmp_path: Path, con
         detect(str(path))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b""), b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"", mtime=0), b"\xef\xbb\xbf"])
 def test_file_without_content_is_empty(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "some.log"
     path.write_bytes(content)

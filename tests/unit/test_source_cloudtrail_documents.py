@@ -39,7 +39,7 @@ def names(raws: list[Raw]) -> list[str]:
     [
         COMPACT,
         json.dumps({"Records": EVENTS}, indent=2).encode(),
-        gzip.compress(COMPACT),
+        gzip.compress(COMPACT, mtime=0),
         b"\xef\xbb\xbf" + COMPACT,
         json.dumps(EVENTS).encode(),
         b"\n" + COMPACT + b"\n",
