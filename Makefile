@@ -7,7 +7,7 @@ DEV := .venv/dev.stamp
 HOME_DIR ?= demo
 
 .DEFAULT_GOAL := list
-.PHONY: list demo test dev lint fix docs bench gates check clean release-check
+.PHONY: list demo test dev lint fix docs bench gates check clean
 
 list:           ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -54,9 +54,6 @@ gates: $(DEV)   ## many seeds, kills and sizes (long)
 	$(BIN)/pytest -q -n auto --dist loadgroup -m slow --timeout 3600
 
 check: lint test ## everything the gate runs
-
-release-check: $(DEV) ## build the wheel, install it alone, run the demo from it
-	bash requirements/release_check.sh
 
 clean:          ## remove the environment and what was built
 	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
