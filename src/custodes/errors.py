@@ -75,10 +75,6 @@ class UnknownVersion(CouldNotCheck):
     """A format version that this reader does not know."""
 
 
-class KeyNotGiven(CouldNotCheck):
-    """A key or policy that only the reader can supply was not supplied."""
-
-
 class VerificationError(CustodesError):
     """Nobody should trust this record."""
 
@@ -123,10 +119,6 @@ class HomeInUse(Outage):
     """Another process holds the intake lock of this home."""
 
     hint = "wait until the other custodes process has finished, or stop it"
-
-
-class KeyUnavailable(Outage):
-    """A key store does not answer."""
 
 
 class RuleFailed(Outage):

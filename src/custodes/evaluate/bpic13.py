@@ -9,12 +9,11 @@ knows the product. None of them enters the state that later looks are judged by.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 from secrets import token_bytes
@@ -204,14 +203,3 @@ def shape(rows: Sequence[Row]) -> dict[str, int]:
         "accesses_train": len(within(accesses(rows), TRAIN)),
         "accesses_test": len(within(accesses(rows), TEST)),
     }
-
-
-def hand_overs(rows: Sequence[Row]) -> Counter[str]:
-    """Return how many changes of actor each case saw."""
-    changes: Counter[str] = Counter()
-    by_case: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_case[row.case].append(row)
-    for case, members in by_case.items():
-        changes[case] = sum(one.actor != other.actor for one, other in pairwise(members))
-    return changes

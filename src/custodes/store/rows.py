@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -256,11 +256,6 @@ def clean(text: str | None) -> str | None:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return text
-
-
-def days_of(times: Sequence[datetime]) -> list[str]:
-    """Return the UTC day of each time, `YYYY-MM-DD`."""
-    return [(time if time.tzinfo is UTC else time.astimezone(UTC)).date().isoformat() for time in times]
 
 
 def _mapped(values: Sequence[str | None], how: Callable[[str], str | None]) -> list[str | None]:
