@@ -1,22 +1,21 @@
 """Every call to the disk fails once, each way; then no acknowledged entry is lost, no second history signed, and work goes on.
 
-`Faulty` is a disk of its own that stops at the n-th call: before it, after half of it, or after it with the error reported all the
-same. `power` drops what was not synced, or a part of it, as a lost power supply does.
+`TABLE` is the order in which an append, the end of a segment and a publish touch the disk, step by step. Each step fails in every
+way that an operating system knows, and before each step (so also after the one above it) the power goes, once for every disk that
+may be found afterwards.
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from failing_disk import WAYS, Failing, PowerCut, Steps, Stopped
 
 from custodes.errors import NotDurable
-from custodes.ledger.disk import Disk
+from custodes.ledger.disk import Calls, Disk
 from custodes.ledger.fsck import fsck
 from custodes.ledger.leaf import NO_TAG
 from custodes.ledger.log import Log
@@ -25,69 +24,23 @@ from custodes.ledger.signed import read_signed
 from custodes.ledger.signer import Signer
 
 SIGNER = Signer("test.example/log", b"\x01" * 32, b"\x02" * 32)
-WAYS = ("before", "half", "after", "power", "power half")
 
-
-class Faulty(Disk):
-    """A disk whose call number `stop` fails; after that every call does."""
-
-    def __init__(self, stop: int, way: str) -> None:
-        self.calls = 0
-        self._stop = stop
-        self._way = way
-        self._synced: dict[int, int] = {}
-
-    def _step(self) -> str:
-        self.calls += 1
-        if self.calls > self._stop:
-            raise NotDurable("the test's disk is gone")
-        return self._way if self.calls == self._stop else ""
-
-    def open(self, path: Path, *, create: bool = False) -> int:
-        if self._step() in {"before", "half", "power", "power half"}:
-            raise NotDurable("open")
-        descriptor = super().open(path, create=create)
-        self._synced[descriptor] = os.fstat(descriptor).st_size
-        return descriptor
-
-    def write(self, descriptor: int, data: bytes, offset: int) -> None:
-        way = self._step()
-        if way == "before":
-            raise NotDurable("write")
-        super().write(descriptor, data[: len(data) // 2] if way == "half" else data, offset)
-        if way:
-            self._lose(descriptor, way)
-            raise NotDurable("write")
-
-    def sync(self, descriptor: int) -> None:
-        way = self._step()
-        if way in {"", "after"}:
-            super().sync(descriptor)
-            self._synced[descriptor] = os.fstat(descriptor).st_size
-        if way:
-            self._lose(descriptor, way)
-            raise NotDurable("sync")
-
-    def truncate(self, descriptor: int, size: int) -> None:
-        way = self._step()
-        if way != "before":
-            super().truncate(descriptor, size)
-        if way:
-            raise NotDurable("truncate")
-
-    def rename(self, scratch: Path, path: Path) -> None:
-        way = self._step()
-        if way in {"", "after"}:
-            super().rename(scratch, path)
-        if way:
-            raise NotDurable("rename")
-
-    def _lose(self, descriptor: int, way: str) -> None:
-        if not way.startswith("power"):
-            return
-        kept, size = self._synced.get(descriptor, 0), os.fstat(descriptor).st_size
-        if size > kept:
-            os.ftruncate(descriptor, kept if way == "power" else (kept + size) // 2)
+SHOWN = ["open checkpoint.new", "write checkpoint.new", "sync checkpoint.new", "rename checkpoint", "names log"]
+TABLE = {
+    "append": ["write 000000.log", "sync 000000.log"],
+    "publish": ["write signed", "sync signed", *SHOWN],
+    "append over the end of a segment": [
+        "write 000000.log",
+        "sync 000000.log",
+        *("open 000000.hash.new", "write 000000.hash.new", "sync 000000.hash.new", "rename 000000.hash", "names seg"),
+        *("open upper", "names log", "write upper", "sync upper"),
+        *("open edge.new", "write edge.new", "sync edge.new", "rename edge", "names log"),
+        *("open 000001.log", "names seg", "names seg"),
+        "write 000001.log",
+        "sync 000001.log",
+    ],
+}
+"""What each act does to the disk, in this order: entries before tiles, everything before `signed`, and `signed` before what is shown."""
 
 
 def _add(log: Log, count: int) -> list[bytes]:
@@ -97,9 +50,9 @@ def _add(log: Log, count: int) -> list[bytes]:
     return batch.entries
 
 
-def _day(folder: Path, disk: Disk) -> Iterator[list[bytes]]:
-    """Some commits and publishes, one over the end of a segment; yield what was acknowledged."""
-    with Log.open(folder, SIGNER, disk) as log:
+def _day(folder: Path, calls: Calls) -> Iterator[list[bytes]]:
+    """Some commits and publishes, the last one over the end of a segment if that is near; yield what was acknowledged."""
+    with Log.open(folder, SIGNER, Disk(calls)) as log:
         yield _add(log, 3)
         log.publish()
         yield _add(log, 2)
@@ -120,59 +73,124 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
-def _copy(source: Path, target: Path) -> None:
-    (target / "seg").mkdir(parents=True)
-    for file in source.rglob("*"):
-        if file.is_file():
-            (target / file.relative_to(source)).write_bytes(file.read_bytes())
+def test_the_steps_of_each_act_are_those_of_the_table(starts: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(starts["turning"], tmp_path / "log")
+    calls = Steps()
+    made = {}
+    with Log.open(tmp_path / "log", SIGNER, Disk(calls)) as log:
+        acts = {"append": lambda: _add(log, 3), "publish": log.publish, "append over the end of a segment": lambda: _add(log, 2)}
+        for name, act in acts.items():
+            calls.steps.clear()
+            act()
+            made[name] = [step for step in calls.steps if step != "open lock"]
+    assert made == TABLE
+
+
+START = ["short", pytest.param("turning", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("start", ["short", pytest.param("turning", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("start", START)
 def test_after_a_fault_at_any_call_nothing_acknowledged_is_lost(
     starts: dict[str, Path], tmp_path: Path, start: str, way: str
 ) -> None:
-    stop = 0
-    while True:
-        stop += 1
-        folder = tmp_path / str(stop)
-        _copy(starts[start], folder)
-        before = read_signed(folder / "signed")
-        disk, acknowledged, failed = Faulty(stop, way), [], False
+    for stop in range(1, _calls(starts[start], tmp_path / "whole" / "log") + 1):
+        folder = tmp_path / str(stop) / "log"
+        shutil.copytree(starts[start], folder)
+        before = read_signed(folder / "signed")[1:]
+        calls, acknowledged, failed = Failing(stop, way), [], False
         try:
-            for entries in _day(folder, disk):
+            for entries in _day(folder, calls):
                 acknowledged += entries
         except NotDurable:
             failed = True
-        _look(folder, before[-1].size, acknowledged, before)
-        if not failed:
-            break
-    assert stop > 20  # all calls of the day were reached
+        assert failed == calls.failed == (way != "short write"), calls.steps[stop - 1]
+        _look(folder, before, acknowledged, calls.steps[stop - 1])
+        shutil.rmtree(tmp_path / str(stop))
 
 
-def _look(folder: Path, base: int, acknowledged: list[bytes], before: list) -> None:
+@pytest.mark.parametrize("start", START)
+def test_after_a_power_cut_at_any_call_nothing_acknowledged_is_lost(starts: dict[str, Path], tmp_path: Path, start: str) -> None:
+    found = 0
+    for stop in range(1, _calls(starts[start], tmp_path / "whole" / "log") + 2):
+        folder = tmp_path / str(stop) / "log"
+        shutil.copytree(starts[start], folder)
+        before = read_signed(folder / "signed")[1:]
+        calls, acknowledged = PowerCut(folder, stop), []
+        try:
+            for entries in _day(folder, calls):
+                acknowledged += entries
+        except Stopped:
+            pass
+        for disk, state in calls.disks(tmp_path / str(stop)):
+            _look(disk, before, acknowledged, f"before {calls.steps[-1]}: {state}")
+            found += 1
+        shutil.rmtree(tmp_path / str(stop))
+    assert found > 50
+
+
+@pytest.mark.parametrize("start", START)
+def test_what_a_dying_process_left_unsynced_is_durable_before_another_builds_on_it(
+    starts: dict[str, Path], tmp_path: Path, start: str
+) -> None:
+    for stop in range(1, _calls(starts[start], tmp_path / "whole" / "log") + 1):
+        folder = tmp_path / str(stop) / "log"
+        shutil.copytree(starts[start], folder)
+        before = read_signed(folder / "signed")[1:]
+        calls, acknowledged = PowerCut(folder, stop), []
+        with pytest.raises(Stopped):
+            for entries in _day(folder, calls):
+                acknowledged += entries
+        died = calls.steps[-1]
+        calls.go_on()
+        with Log.open(folder, SIGNER, Disk(calls)) as log:
+            found = log.read(before[-1].size, log.size)
+            assert found[: len(acknowledged)] == acknowledged
+            for disk, state in calls.disks(tmp_path / str(stop) / "opened"):
+                _look(disk, before, acknowledged, f"killed before {died}, opened, then cut: {state}")
+            acknowledged = found + _add(log, 1)
+            before.append(log.publish())
+        for disk, state in calls.disks(tmp_path / str(stop) / "published"):
+            _look(disk, before, acknowledged, f"killed before {died}, published, then cut: {state}")
+        shutil.rmtree(tmp_path / str(stop))
+
+
+def _calls(start: Path, folder: Path) -> int:
+    """Return how many calls the whole day makes."""
+    shutil.copytree(start, folder)
+    calls = Steps()
+    assert sum(len(entries) for entries in _day(folder, calls)) == 9
+    steps = set(calls.steps)
+    assert steps >= {*TABLE["append"], *TABLE["publish"]}
+    if "open 000001.log" in steps:
+        assert steps >= set(TABLE["append over the end of a segment"])
+    return len(calls.steps)
+
+
+def _look(folder: Path, before: list, acknowledged: list[bytes], case: str) -> None:
     """Start again and check the promises."""
-    shown = (folder / "checkpoint").read_bytes()
+    shown, base = (folder / "checkpoint").read_bytes(), before[0].size
     with Log.open(folder, SIGNER) as log:
         # P1: what was acknowledged is there, in its place.
-        assert log.read(base, base + len(acknowledged)) == acknowledged
+        assert log.read(base, base + len(acknowledged)) == acknowledged, case
         # P3: one history: what was signed before, and what was shown, are in it.
         records = read_signed(folder / "signed")
-        assert [record.note for record in records[: len(before)]] == [record.note for record in before]
-        assert shown in [record.note for record in records]
-        assert len({record.size for record in records}) == len(records)
+        notes = [record.note for record in records]
+        assert [note for note in notes if note in {record.note for record in before}] == [record.note for record in before], case
+        assert shown in notes, case
+        assert len({record.size for record in records}) == len(records), case
         # Work goes on.
         _add(log, 1)
-        assert log.publish().size == log.size
+        assert log.publish().size == log.size, case
     report = fsck(folder)
-    assert (report.exit_code, report.problems) == (0, [])
+    assert (report.exit_code, report.problems, report.notes) == (0, [], []), case
 
 
 def test_an_object_that_met_a_failed_write_takes_no_more_work(starts: dict[str, Path], tmp_path: Path) -> None:
-    _copy(starts["short"], tmp_path / "log")
-    probe = Faulty(10**9, "before")
-    Log.open(tmp_path / "log", SIGNER, probe).close()
-    with Log.open(tmp_path / "log", SIGNER, Faulty(probe.calls + 2, "before")) as log:
+    shutil.copytree(starts["short"], tmp_path / "log")
+    probe = Steps()
+    Log.open(tmp_path / "log", SIGNER, Disk(probe)).close()
+    with Log.open(tmp_path / "log", SIGNER, Disk(Failing(len(probe.steps) + 2, "EIO before"))) as log:
         for work in (lambda: _add(log, 1), lambda: _add(log, 1), log.publish, lambda: log.append_batch(b"a", [0, 1])):
             with pytest.raises(NotDurable) as wrong:
                 work()
@@ -181,54 +199,45 @@ def test_an_object_that_met_a_failed_write_takes_no_more_work(starts: dict[str, 
         assert log.size == 10
 
 
-def test_making_a_log_can_be_tried_again_after_any_fault(tmp_path: Path) -> None:
-    for way in WAYS:
-        stop, done = 0, False
-        while not done:
-            stop += 1
-            folder = tmp_path / way.replace(" ", "-") / str(stop)
-            try:
-                Log.create(folder, SIGNER.name, SIGNER, Faulty(stop, way)).close()
-                done = True
-            except NotDurable:
-                if not (folder / "signed").exists():
-                    Log.create(folder, SIGNER.name, SIGNER).close()
+@pytest.mark.parametrize("way", WAYS)
+def test_making_a_log_can_be_tried_again_after_any_fault(tmp_path: Path, way: str) -> None:
+    stop, failed = 0, True
+    while failed:
+        stop += 1
+        folder = tmp_path / str(stop) / "ledger" / "log"
+        calls = Failing(stop, way)
+        try:
+            Log.create(folder, SIGNER.name, SIGNER, Disk(calls)).close()
+        except NotDurable:
+            assert calls.failed
+            if not (folder / "signed").exists():
+                Log.create(folder, SIGNER.name, SIGNER).close()
+        failed = len(calls.steps) >= stop
+        with Log.open(folder, SIGNER) as log:
+            assert log.size == 0
+        assert fsck(folder).exit_code == 0
+    assert stop > 15
+
+
+def test_making_a_log_can_be_tried_again_after_any_power_cut(tmp_path: Path) -> None:
+    stop, found, done = 0, 0, False
+    while not done:
+        stop += 1
+        base = tmp_path / str(stop) / "home"
+        base.mkdir(parents=True)
+        calls = PowerCut(base, stop)
+        try:
+            Log.create(base / "ledger" / "log", SIGNER.name, SIGNER, Disk(calls)).close()
+            done = True
+        except Stopped:
+            pass
+        for disk, state in calls.disks(tmp_path / str(stop)):
+            folder = disk / "ledger" / "log"
+            assert not done or (folder / "signed").exists(), state  # who was told that there is a log finds it
+            if not (folder / "signed").exists():
+                Log.create(folder, SIGNER.name, SIGNER).close()
             with Log.open(folder, SIGNER) as log:
                 assert log.size == 0
-            assert fsck(folder).exit_code == 0
-        assert stop > 5
-
-
-FULL = """
-import resource, signal, sys
-from pathlib import Path
-from custodes.errors import CustodesError
-from custodes.ledger.log import Log
-from custodes.ledger.signer import Signer
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-log = Log.open(Path(sys.argv[1]), Signer("test.example/log", b"\\x01" * 32, b"\\x02" * 32))
-try:
-    while True:
-        first = log.append_batch(b"x" * 960, list(range(0, 961, 96)))
-        print(first + 10, flush=True)
-except CustodesError as wrong:
-    print(wrong, file=sys.stderr)
-    sys.exit(wrong.exit_code)
-"""
-
-
-def test_a_full_disk_is_an_outage_and_the_next_start_goes_on(starts: dict[str, Path], tmp_path: Path) -> None:
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
-    _copy(starts["short"], tmp_path / "log")
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "log")], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 5, done.stderr
-    assert "could not write" in done.stderr
-    acknowledged = int(done.stdout.split()[-1])
-    assert 500 < acknowledged < 620
-    with Log.open(tmp_path / "log", SIGNER) as log:
-        assert acknowledged <= log.size < acknowledged + 10
-        assert log.publish().size == log.size
-    assert fsck(tmp_path / "log").exit_code == 0
+            assert fsck(folder).exit_code == 0, state
+            found += 1
+    assert found > 30

@@ -1,7 +1,7 @@
 """The only way to a file for the writer: whole, durable, or `NotDurable`.
 
 `NotDurable` is final for the object that meets it: after a failed sync nobody knows what the disk holds, so the writer stops and
-starts again from what can be read. Tests hand in a `Disk` whose n-th call fails.
+starts again from what can be read. Tests hand in `Calls` of which the n-th fails.
 """
 
 from __future__ import annotations
@@ -12,18 +12,66 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from custodes.errors import NotDurable
 
 
+class Calls:
+    """The calls to the operating system that change what a disk holds, one method each."""
+
+    def open(self, path: Path, flags: int) -> int:
+        """Open a file; it is made with mode 0600 where the flags ask for that."""
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
+        """Write, possibly a part only, and return how many bytes."""
+        return os.pwrite(descriptor, data, offset)
+
+    def sync(self, descriptor: int) -> None:
+        """Make a file's bytes durable."""
+        _datasync(descriptor)
+
+    def sync_size(self, descriptor: int) -> None:
+        """Make a file's bytes and a smaller size durable."""
+        os.fsync(descriptor)
+
+    def sync_names(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut a file, not yet durably."""
+        os.ftruncate(descriptor, size)
+
+    def replace(self, scratch: Path, path: Path) -> None:
+        """Rename, not yet durably."""
+        scratch.replace(path)
+
+    def make_folder(self, path: Path) -> None:
+        """Make one folder of mode 0700, not yet durably; fine if it is there."""
+        path.mkdir(exist_ok=True, mode=0o700)
+
+
+_NATIVE: Final = Calls()
+
+
 class Disk:
-    """Writes that are complete and durable on return, or raise `NotDurable`. No state of its own."""
+    """Writes that are complete and durable on return, or raise `NotDurable`. Holds no state but the calls it makes."""
+
+    def __init__(self, calls: Calls = _NATIVE) -> None:
+        """Use `calls` for all that changes the disk."""
+        self._calls = calls
 
     def open(self, path: Path, *, create: bool = False) -> int:
         """Return a descriptor for reading and writing. With `create` the file and its name are durable when this returns."""
         fresh = create and not path.exists()
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+            descriptor = self._calls.open(path, os.O_RDWR | (os.O_CREAT if create else 0))
         except OSError as wrong:
             raise _not_durable("open", path, wrong) from wrong
         if fresh:
@@ -35,7 +83,7 @@ class Disk:
         view, at = memoryview(data), offset
         try:
             while view:
-                done = os.pwrite(descriptor, view, at)
+                done = self._calls.write(descriptor, view, at)
                 view, at = view[done:], at + done
         except OSError as wrong:
             raise _not_durable("write", None, wrong) from wrong
@@ -43,15 +91,15 @@ class Disk:
     def sync(self, descriptor: int) -> None:
         """Return when all bytes written to the descriptor are on disk."""
         try:
-            _datasync(descriptor)
+            self._calls.sync(descriptor)
         except OSError as wrong:
             raise _not_durable("sync", None, wrong) from wrong
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes, durably."""
         try:
-            os.ftruncate(descriptor, size)
-            os.fsync(descriptor)
+            self._calls.truncate(descriptor, size)
+            self._calls.sync_size(descriptor)
         except OSError as wrong:
             raise _not_durable("truncate", None, wrong) from wrong
 
@@ -59,7 +107,7 @@ class Disk:
         """Put `data` in place of the file in one step: a reader, and a restart after a crash, sees the old or the new whole."""
         scratch = path.with_name(path.name + ".new")
         try:
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = self._calls.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         except OSError as wrong:
             raise _not_durable("create", scratch, wrong) from wrong
         try:
@@ -72,15 +120,18 @@ class Disk:
     def rename(self, scratch: Path, path: Path) -> None:
         """Rename durably."""
         try:
-            scratch.replace(path)
+            self._calls.replace(scratch, path)
         except OSError as wrong:
             raise _not_durable("rename", path, wrong) from wrong
         self.sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder (and its parents) durably."""
+        if not path.parent.is_dir():
+            # Parents first: a folder is durable only if its name is, and so the name of each above it.
+            self.make_folder(path.parent)
         try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._calls.make_folder(path)
         except OSError as wrong:
             raise _not_durable("make", path, wrong) from wrong
         self.sync_folder(path.parent)
@@ -88,11 +139,7 @@ class Disk:
     def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            self._calls.sync_names(path)
         except OSError as wrong:
             raise _not_durable("sync", path, wrong) from wrong
 
