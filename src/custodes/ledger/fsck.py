@@ -21,7 +21,8 @@ from custodes.ledger.chain import End, ends_of, parse_edge
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.leaf import NO_PREV, SIZE, VERSION
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, leaf_hashes
-from custodes.ledger.note import Key, parse, parse_key, verify
+from custodes.ledger.note import Key, Note, parse, parse_key, verify
+from custodes.ledger.published import FORK, WITNESSES
 from custodes.ledger.segments import SEGMENT, Segments, bounds, upper_count
 from custodes.ledger.signed import split
 from custodes.ledger.tree import Tree
@@ -95,15 +96,17 @@ def fsck(
     report = FsckReport()
     # 1. The keys that every record must be signed with. A log's own list must name all signers, a reader's need not.
     own = keys is None
-    known = _own_keys(path, report) if keys is None else list(keys)
+    known = _vkeys(path / "vkey", report) if keys is None else list(keys)
     # 2. Every checkpoint ever signed: its form, its order, its signatures.
     published, signed = _published_and_signed(path, report)
     records = _records(signed, report) if signed is not None else []
     for at, record in enumerate(records):
         _check_signatures(at, record, known, report, strict=own)
-    # 3. `checkpoint` is the last of them.
+    # 3. `checkpoint` is the last of them, or the last that enough witnesses have seen; none of those has seen another history.
     if published is not None and records:
-        _check_published(published, records, report)
+        _check_published(path, published, records, report)
+    if (path / FORK).exists():
+        report.problem(f"a witness has seen another history of this log: {FORK}")
     # 4. Contents → leaf hashes → tiles → the root of every record; `seq` and `prev` on the way.
     reader = Segments(path)
     _Walk(reader, records, report, progress).run()
@@ -124,17 +127,17 @@ def _read(path: Path, report: FsckReport) -> bytes | None:
     return None
 
 
-def _own_keys(path: Path, report: FsckReport) -> list[Key]:
-    data = _read(path / "vkey", report)
+def _vkeys(path: Path, report: FsckReport) -> list[Key]:
+    data = _read(path, report)
     if data is None:
         return []
     try:
         keys = [parse_key(line) for line in data.decode().splitlines()]
     except (CustodesError, UnicodeDecodeError):
-        report.problem("vkey does not hold verifier keys")
+        report.problem(f"{path.name} does not hold verifier keys")
         return []
     if "".join(f"{key.vkey()}\n" for key in keys).encode() != data or not keys:
-        report.problem("vkey is not exactly a list of verifier keys")
+        report.problem(f"{path.name} is not exactly a list of verifier keys")
     return keys
 
 
@@ -142,7 +145,7 @@ def _published_and_signed(path: Path, report: FsckReport) -> tuple[bytes | None,
     """Read both, the published one first; again if they differ: a writer at work appends to `signed` before it publishes."""
     for _ in range(5):
         published, signed = (_peek(path / name) for name in ("checkpoint", "signed"))
-        if published is None or signed is None or signed.endswith(published + b"\n"):
+        if published is None or signed is None or published.partition(b"\n\n")[0] in signed:
             break
     return _read(path / "checkpoint", report) if published is None else published, (
         _read(path / "signed", report) if signed is None else signed
@@ -191,14 +194,38 @@ def _check_signatures(at: int, record: Checkpoint, keys: list[Key], report: Fsck
         report.problem(f"record {at} of signed (size {record.size}) is not signed by exactly the log's keys")
 
 
-def _check_published(data: bytes, records: list[Checkpoint], report: FsckReport) -> None:
-    if data == records[-1].note:
+def _check_published(path: Path, data: bytes, records: list[Checkpoint], report: FsckReport) -> None:
+    """The published note is a record of `signed`, byte for byte, and after it lines of the log's witnesses alone."""
+    at = next((at for at in reversed(range(len(records))) if data.startswith(records[at].note)), None)
+    if at is None:
+        report.problem("checkpoint is not the last record of signed, byte for byte")
         return
-    if len(records) > 1 and data == records[-2].note:
+    witnessed = (path / WITNESSES).exists()
+    waiting = len(records) - 1 - at
+    if waiting and witnessed:
+        report.notes.append(f"{waiting} signed checkpoints after size {records[at].size} wait for enough witnesses")
+    elif waiting == 1:
         # A crash (or a writer at this moment) between the two steps of publishing: the next start publishes the last.
         report.notes.append("the last signed checkpoint is not published yet")
+    elif waiting:
+        report.problem("checkpoint is not the last record of signed, byte for byte")
+    if data != records[at].note:
+        _check_cosigned(
+            data, _vkeys(path / WITNESSES, report) if witnessed else [], len(parse(records[at].note).signatures), report
+        )
+
+
+def _check_cosigned(data: bytes, keys: list[Key], own: int, report: FsckReport) -> None:
+    """Check the lines after the log's own: each verifies under a key in `witnesses`."""
+    try:
+        note = parse(data)
+        opened = verify(Note(note.text, note.signatures[own:]), keys)
+    except CustodesError as wrong:
+        report.problem(f"a cosignature of checkpoint: {wrong}")
         return
-    report.problem("checkpoint is not the last record of signed, byte for byte")
+    if opened.unverified or note.to_bytes() != data:
+        report.problem("checkpoint has a line that no witness of this log has made")
+    report.signatures += len(opened.verified)
 
 
 def _check_vault(vault: Vault, reader: Segments, report: FsckReport) -> None:

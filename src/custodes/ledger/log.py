@@ -1,9 +1,12 @@
 """The durable writer: an append is acknowledged when it is on disk, and two histories are never signed.
 
-The order of a day, each arrow a sync: entries durable → acknowledged → tiles durable → checkpoint in `signed` durable → published.
-A lock is held for one group commit or one publish, not for a process's life; who finds the log longer than he left it reads the
-tail first, and starting is the same reading from the last full segment on. A failed write or sync ends the object: it raises
-`NotDurable` for good, and a new one starts from what the disk holds.
+The order of a day, each arrow a sync: entries durable → acknowledged → tiles durable → checkpoint in `signed` durable → (seen by
+witnesses) → published. A lock is held for one group commit or one signature, not for a process's life; who finds the log longer
+than he left it reads the tail first, and starting is the same reading from the last full segment on. A failed write or sync ends
+the object: it raises `NotDurable` for good, and a new one starts from what the disk holds.
+
+Order of locks: `publish.lock` (one process asks witnesses at a time), then the object's mutex, then `lock`. Nobody who holds a
+later one waits for an earlier one, and the network is never waited for under the last two: appends go on meanwhile.
 """
 
 from __future__ import annotations
@@ -13,22 +16,39 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from custodes.errors import BadInclusion, BadSignature, ConfigError, LedgerRewritten, MissingSecret, NotDurable, PartMissing
 from custodes.ledger.chain import Batch, Edge, End, ends_of, parse_edge, slices
-from custodes.ledger.checkpoint import Checkpoint, read_unverified
+from custodes.ledger.checkpoint import Checkpoint
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import SIZE as LEAF_SIZE
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, WIDTH, fold, leaf_hashes, verify_consistency
-from custodes.ledger.note import Malformed, Unsigned, parse, verify
+from custodes.ledger.note import Key, Unsigned, parse, verify
 from custodes.ledger.proof import consistency, root_of
+from custodes.ledger.published import Published
 from custodes.ledger.segments import MOST_ENTRY, SEGMENT, Segments, bounds, read_bytes, upper_count
-from custodes.ledger.signed import read_last
+from custodes.ledger.signed import find_signed, read_last
 from custodes.ledger.signer import Signer
 from custodes.ledger.tree import Tree
 
 _LEAF_HEAD: Final = LEAF_SIZE.to_bytes(2, "big")
+
+
+class Witnesses(Protocol):
+    """Whoever countersigns checkpoints (`witness_client`). Both methods may take seconds, and are called without the log's lock."""
+
+    keys: tuple[Key, ...]
+    """The keys that may stand in a published checkpoint beside the log's own."""
+
+    def before_signing(self, log: Log) -> None:
+        """Raise `LedgerRewritten` if any of them has seen more of this log than `log` holds. Cheap after the first time."""
+
+    def cosign(self, log: Log, point: Checkpoint) -> bytes | None:
+        """Return the note to publish for `point`, which is signed durably; `None` leaves what is published as it is.
+
+        Raises `LedgerRewritten` if a witness has seen another history; the evidence was then given to `log.stop_signing`.
+        """
 
 
 class Log:
@@ -39,6 +59,7 @@ class Log:
         self.path = path
         self._signer = signer
         self._disk = disk
+        self.published = Published(path, disk)
         self._segments = Segments(path)
         self._tree = Tree()
         self._ends: dict[int, End] = {}
@@ -48,6 +69,7 @@ class Log:
         self._last = Checkpoint("", 0, EMPTY_ROOT)
         self._broken: NotDurable | None = None
         self._mutex = threading.RLock()
+        self._askers = threading.Lock()
 
     # Making, opening, closing
 
@@ -149,17 +171,52 @@ class Log:
             raise ValueError("the log has no such entries")
         return self._segments.read(start, stop)
 
-    def publish(self) -> Checkpoint:
-        """Sign the tree as it is now and publish it; without new entries return the last checkpoint.
+    def publish(self, witnesses: Witnesses | None = None) -> Checkpoint:
+        """Sign the tree as it is now and publish it; without new entries return the last checkpoint. Repeatable.
 
-        Raises `LedgerRewritten` rather than sign a tree that does not extend the last signed one, `MissingSecret` without a key.
+        With `witnesses` the checkpoint is durable in `signed` before they see it, and `checkpoint` is what they let be shown: the
+        returned one is signed, and published only if they were enough. Raises `LedgerRewritten` rather than sign a tree that
+        does not extend the last signed one, and for good once a witness has shown another history; `MissingSecret` without a key.
+        """
+        if witnesses is None:
+            with self._locked():
+                self._sign_growth()
+                self.published.show(self._last.note)
+                return self._last
+        with self._asking():
+            with self._locked():
+                self.published.refuse_after_fork()
+                self._believe()
+                grown = self._tree.size != self._last.size
+            if grown:
+                witnesses.before_signing(self)
+            with self._locked():
+                self._sign_growth()
+                point = self._last
+            # Before this line nobody outside knows the checkpoint; witnesses may know it from here on, readers only below.
+            note = witnesses.cosign(self, point)
+            if note is not None:
+                with self._locked():
+                    self.published.keep_keys(witnesses.keys)
+                    self.published.show(note)
+            return point
+
+    def prove(self, size: int, larger: int) -> list[bytes]:
+        """Return the consistency proof between two trees of this log, `0 < size ≤ larger ≤` its size."""
+        with self._locked():
+            return consistency(self, size, larger)
+
+    def signed_at(self, size: int) -> Checkpoint | None:
+        """Return the checkpoint that was signed at exactly this size, by whichever process; `None` if there is none."""
+        return find_signed(self.path / "signed", self.origin, size)
+
+    def stop_signing(self, evidence: bytes) -> None:
+        """Keep the evidence of a second history in `fork.json`, durably. From then on no object of this log signs; appends go on.
+
+        The first evidence stays; taking the file away is a decision of people.
         """
         with self._locked():
-            self._believe()
-            if self._tree.size != self._last.size:
-                self._sign()
-            self._show()
-            return self._last
+            self.published.keep_fork(evidence)
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         """Return the first `width` hashes of a tile of the tree in memory or on disk (for proofs; see `tiles.Tiles`)."""
@@ -205,14 +262,10 @@ class Log:
         self._go_to(segment + 1)
 
     def _write_upper(self, segment: int, tiles: list[bytes]) -> None:
-        position = upper_count(segment) * TILE_BYTES
-        path = self.path / "upper"
-        data = b"".join(tiles)
-        if path.exists() and path.stat().st_size >= position + len(data):
-            return
-        descriptor = self._disk.open(path, create=True)
+        descriptor = self._disk.open(self.path / "upper", create=True)
         try:
-            self._disk.write(descriptor, data, position)
+            self._disk.write(descriptor, b"".join(tiles), upper_count(segment) * TILE_BYTES)
+            # Before this line the tiles may be a hole of zeros after a power cut; `edge`, written after it, says which are not.
             self._disk.sync(descriptor)
         finally:
             os.close(descriptor)
@@ -222,6 +275,7 @@ class Log:
 
     def _go_to(self, segment: int) -> None:
         fresh = self._disk.open(self._segments.log_path(segment), create=True)
+        self._disk.sync_folder(self.path / "seg")  # a process that died may have made the file, and not its name durable
         if self._entries >= 0:
             os.close(self._entries)
         self._entries, self._filled = fresh, 0
@@ -251,23 +305,24 @@ class Log:
         self._last, self._signed_end = read_last(self.path / "signed", os.fstat(self._signed).st_size)
         if os.fstat(self._signed).st_size > self._signed_end:
             self._disk.truncate(self._signed, self._signed_end)  # a record that was never shown
+        # A process that died may have left the last record unsynced: it is durable before anybody believes, or is shown, it.
+        self._disk.sync(self._signed)
         self._check_key()
         self._read_log(parse_edge(read_bytes(self.path / "edge")) if (self.path / "edge").exists() else None)
         self._check_tree(self._last)
-        self._check_shown()
-        self._show()
+        self.published.check(self._last)
+        if not self.published.is_witnessed():  # else it is shown when they have seen it: by the next `publish`
+            self.published.show(self._last.note)
 
     def _read_log(self, edge: Edge | None) -> None:
         """Build the tree's right edge and the chains' ends from disk."""
         closed = 0
         while self._is_closed(closed):
             closed += 1
-        for segment in range(self._upper_done(), closed):
-            levels = [level for level in range(1, 8) if (segment + 1) % WIDTH ** (level - 1) == 0]
-            tiles = [self._segments.tile(level, segment // WIDTH ** (level - 1)) for level in levels]
-            self._write_upper(segment, tiles)
         if edge is None or edge.segments > closed:
             edge = Edge(0, [], {})
+        for segment in range(min(edge.segments, self._upper_done()), closed):
+            self._write_upper(segment, self._upper_tiles(segment))
         self._ends = dict(edge.ends)
         for segment in range(edge.segments, closed):
             self._read_ends(segment)
@@ -276,6 +331,17 @@ class Log:
             self._disk.replace(self.path / "edge", self._edge().to_bytes())
         self._go_to(closed)
         self._catch_up()
+
+    def _upper_tiles(self, segment: int) -> list[bytes]:
+        """Return the tiles above level 0 that a full segment completes. Those of the segments before it are in `upper`."""
+        first = segment * SEGMENT // WIDTH
+        tiles = [b"".join(fold(self._segments.tile(0, first + child)) for child in range(WIDTH))]
+        while (segment + 1) % WIDTH ** len(tiles) == 0:
+            level = len(tiles)
+            start = (segment + 1) // WIDTH ** (level - 1) - WIDTH
+            below = [self._segments.tile(level, start + child) for child in range(WIDTH - 1)]
+            tiles.append(b"".join(fold(tile) for tile in (*below, tiles[-1])))
+        return tiles
 
     def _upper_done(self) -> int:
         """Return the first segment of which `upper` may lack a tile."""
@@ -325,6 +391,19 @@ class Log:
 
     # Signing
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Let one process, and one thread of it, ask witnesses at a time: their answers then come in the order of sizes."""
+        with self._askers, self._disk.lock(self.path / "publish.lock"):
+            yield
+
+    def _sign_growth(self) -> None:
+        """Sign the tree if it has grown; else the last checkpoint stands."""
+        self.published.refuse_after_fork()
+        self._believe()
+        if self._tree.size != self._last.size:
+            self._sign()
+
     def _believe(self) -> None:
         """Compare and swap, first half: the last record of `signed` is the one this object believes in, or is checked now."""
         length = os.fstat(self._signed).st_size
@@ -336,6 +415,7 @@ class Log:
         self._last, self._signed_end = last, end
         if length > end:
             self._disk.truncate(self._signed, end)
+        self._disk.sync(self._signed)  # another process wrote it, and may have died before its sync
         self._check_key()
         self._check_tree(last)
 
@@ -355,24 +435,6 @@ class Log:
         self._disk.sync(self._signed)
         self._signed_end += len(note) + 1
         self._last = Checkpoint(fresh.origin, fresh.size, fresh.root, note)
-
-    def _show(self) -> None:
-        path = self.path / "checkpoint"
-        if not path.exists() or read_bytes(path) != self._last.note:
-            self._disk.replace(path, self._last.note)
-
-    def _check_shown(self) -> None:
-        """Refuse a store of checkpoints that is older than what was published: `signed` is durable before anything is shown."""
-        path = self.path / "checkpoint"
-        try:
-            shown = read_unverified(read_bytes(path)) if path.exists() else self._last
-        except Malformed:
-            return  # damaged; `_show` writes it again
-        if shown.size > self._last.size or (shown.size == self._last.size and shown.root != self._last.root):
-            raise LedgerRewritten(
-                f"size {shown.size} was published, but the store of signed checkpoints ends at {self._last.size}",
-                hint="nothing was changed; put back the store of signed checkpoints that belongs to this log",
-            )
 
     def _check_key(self) -> None:
         if self._signer is None:

@@ -6,14 +6,16 @@ taken for a whole one: it was signed but never shown, and is dropped.
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Final
 
-from custodes.errors import LedgerRewritten
+from custodes.errors import LedgerRewritten, PartMissing
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.note import Malformed
 from custodes.ledger.segments import read_bytes
 
+_MOST_RECORD: Final = 1 << 20
 _DIVIDER: Final = "\n\n— ".encode()
 
 
@@ -46,6 +48,24 @@ def read_last(path: Path, size: int) -> tuple[Checkpoint, int]:
         if notes:
             return _read(notes[-1]), start + skip + length
     raise LedgerRewritten("the store of signed checkpoints is empty; a log signs its empty tree when it is made")
+
+
+def find_signed(path: Path, origin: str, size: int) -> Checkpoint | None:
+    """Return the record of exactly this size, unverified; `None` if there is none. Memory does not grow with the file.
+
+    Raises `PartMissing`, or `LedgerRewritten` if the record is damaged.
+    """
+    head = f"{origin}\n{size}\n".encode()
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            # A record starts the file or follows an empty line, and nothing else in the file does but signatures.
+            start = 0 if data[: len(head)] == head else data.find(b"\n\n" + head) + 2
+            if start == 1:
+                return None
+            notes, _ = split(data[start : start + _MOST_RECORD])
+    except (OSError, ValueError):
+        raise PartMissing("the store of signed checkpoints cannot be read") from None
+    return _read(notes[0]) if notes else None
 
 
 def _read(note: bytes) -> Checkpoint:
