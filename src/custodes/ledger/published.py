@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from custodes.errors import LedgerRewritten
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
-from custodes.ledger.disk import Disk
 from custodes.ledger.note import Key, Malformed
 from custodes.ledger.segments import read_bytes
+
+if TYPE_CHECKING:
+    from custodes.ledger.disk import Disk  # which readers, who import this module, need not have
 
 FORK: Final = "fork.json"
 WITNESSES: Final = "witnesses"
@@ -35,7 +37,7 @@ class Published:
         return read_bytes(path) if path.exists() else b""
 
     def show(self, note: bytes) -> None:
-        """Publish a note, unless the published one is the same, perhaps with more signatures. Readers see the old or the new whole."""
+        """Publish a note, unless the same stands there, perhaps with more signatures. Readers see the old or the new whole."""
         if not self.read().startswith(note):
             self._disk.replace(self._path / "checkpoint", note)
 
