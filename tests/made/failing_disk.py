@@ -71,7 +71,8 @@ class Steps(Calls):
 
 class Failing(Steps):
     """Call number `stop` fails in one of `WAYS`; the calls after it fail too, as on a disk that is gone (but not after a short
-    write, which is no error: the rest must be written)."""
+    write, which is no error: the rest must be written).
+    """
 
     def __init__(self, stop: int, way: str) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class Failing(Steps):
 
 
 class PowerCut(Steps):
-    """The power goes just before call number `stop`; until then it is kept in mind what has surely reached the disk below `base`."""
+    """The power goes just before call number `stop`; what surely reached the disk below `base` is kept in mind."""
 
     def __init__(self, base: Path, stop: int) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "checkpoint": "the signed tree, and the policy lines for its readers",
     "prove": "write a proof that outsiders can check",
     "export": "write the log as a static folder that any C2SP client reads",
+    "hammer": "try the writer on this machine's disk, with kills",
 }
 """Command → one line for `--help`. Each lives in `custodes.cli.ledger.<command>` as `command`."""
 
