@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Read a client address as logs write it: with a port, in brackets, with a zone or a prefix length. None if it is none.
 
-    An IPv4 address inside IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    An IPv4 address inside IPv6 is the IPv4 address: mapped (`::ffff:192.0.2.1`), 6to4 (`2002::/16`), NAT64 (`64:ff9b::/96`) and the
+    client's of Teredo. Else one endpoint would have several pseudonyms, and the /48 of a 6to4 address names it in full.
     """
     word = text.strip().partition("/")[0]
     if word.startswith("["):
@@ -19,7 +23,14 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(word.partition("%")[0])
     except ValueError:
         return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+    return _unwrapped(address) if isinstance(address, IPv6Address) else address
+
+
+def _unwrapped(address: IPv6Address) -> IPv4Address | IPv6Address:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
 
 
 def network_of(address: IPv4Address | IPv6Address) -> str:
