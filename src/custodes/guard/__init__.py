@@ -1,0 +1,1 @@
+"""The guard: who may ask, who must agree, and that both are recorded before anything happens. Values in, decisions out."""

@@ -1,0 +1,167 @@
+"""Where people hand in requests and answers: each is checked, then recorded; what is refused is recorded too.
+
+The book (`custodes.guard.book`) says what the leaves say. What only the present knows is asked here: whether somebody still works
+here, stands near, or signed under another policy or another history. Callers hold the guard's lock (`lock`), so that a denial and
+an erasure cannot pass each other.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from custodes.errors import CouldNotCheck, Refused
+from custodes.guard.approval import APPROVE, LONGEST, METHOD, REQUEST, Refusal, Request, Statement, written
+from custodes.guard.book import ENROL, REVOKE, SLOT, Asked, Book, Leaf
+from custodes.guard.distance import Staff
+from custodes.ledger.leaf import Kind
+from custodes.model.canonical import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What asking stands on, handed in by the composition root.
+
+    `leaves`: all of the home's own, checked. `record`: appends one (kind, contents, time) durably and returns its index.
+    `checkpoint`: the last signed one as `size:root`; `knows`: whether such a word is of this log. `policy_hash`: of the policy in
+    force. `lock`: held for one step; another process waits.
+    """
+
+    leaves: Callable[[], Iterable[Leaf]]
+    record: Callable[[int, Mapping[str, Json], datetime], int]
+    staff: Callable[[], Staff]
+    checkpoint: Callable[[], str]
+    knows: Callable[[str], bool]
+    policy_hash: str
+    lock: Callable[[], AbstractContextManager[None]]
+
+
+class Asking:
+    """Requests and answers of one home. Recorded means durable. A refusal raises `Refused` after its own leaf is durable."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self.lock = seams.lock
+
+    def book(self) -> Book:
+        """Return the book as of now. Raises `CouldNotCheck` or `LedgerRewritten` if a leaf's contents are missing or changed."""
+        return Book.of(self._seams.leaves())
+
+    def staff(self) -> Staff:
+        """Return the staff as of now."""
+        return self._seams.staff()
+
+    # — asking —
+
+    def draft(self, act: str, by: str, content: Mapping[str, Json], now: datetime) -> tuple[Request, Statement]:
+        """Return a request and the statement with which `by` signs it. Nothing is recorded."""
+        request = Request(act, by, content, secrets.token_hex(16))
+        return request, self._statement(request, by, REQUEST, now)
+
+    def hand_in(self, request: Request, statement: Statement, signature: bytes, now: datetime) -> Asked:
+        """Check and record a signed request. Raises `Refused`."""
+        now = now.replace(microsecond=0)
+        wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement)
+        wrong = wrong or self.staff().may_approve(request.by, now, now) or self._near(request, request.by, None)
+        if wrong:
+            self.refuse(wrong, now, act=request.act, step="request", by=request.by)
+        number = self._record({"what": "request", "request": request.document()}, statement, signature, now)
+        return self._read_back(number)
+
+    def statement(self, number: int, approver: str, decision: str, now: datetime) -> Statement:
+        """Return the statement with which `approver` would answer request `number`. Raises `Refused` if there is none."""
+        asked = self.book().requests.get(number)
+        if asked is None:
+            self.refuse(Refusal("unknown", f"there is no request {number}"), now, act="", step="answer", by=approver)
+        return self._statement(asked.request, approver, decision, now)
+
+    def answer(self, number: int, statement: Statement, signature: bytes, now: datetime) -> Asked:
+        """Check and record a signed answer. Raises `Refused`."""
+        now, book = now.replace(microsecond=0), self.book()
+        asked = book.requests.get(number)
+        if asked is None:
+            self.refuse(Refusal("unknown", f"there is no request {number}"), now, act=statement.act, step="answer", by="")
+        wrong = book.refuses(asked, asked.request, statement, signature, now) or self._present(statement)
+        if not wrong and statement.decision == APPROVE:
+            wrong = self._may_answer(asked, statement.approver, now)
+        if wrong:
+            self.refuse(wrong, now, act=asked.request.act, step="answer", by=statement.approver, number=number)
+        self._record({"what": "answer", "request": number}, statement, signature, now)
+        return self._read_back(number)
+
+    def refuse(self, why: Refusal, now: datetime, *, act: str, step: str, by: str, number: int | None = None) -> NoReturn:
+        """Record a refusal, durably, and raise it."""
+        what = {"what": "refusal", "act": act, "step": step, "request": number, "by": by, "why": why.code, "at": written(now)}
+        self._seams.record(Kind.DECISION, what, now)
+        raise Refused(f"refused ({why.code}): {why.text}")
+
+    # — checks of the present —
+
+    def _present(self, statement: Statement) -> Refusal | None:
+        if statement.slot != SLOT:
+            return Refusal("edited", "the statement is for another set of approvals")
+        if statement.policy_hash != self._seams.policy_hash:
+            return Refusal("edited", "the statement was signed under another policy than the one in force")
+        if not self._seams.knows(statement.checkpoint):
+            return Refusal("edited", "the statement was signed on another history than this ledger's")
+        return None
+
+    def _may_answer(self, asked: Asked, approver: str, now: datetime) -> Refusal | None:
+        staff, request = self.staff(), asked.request
+        wrong = staff.may_approve(approver, asked.at, now)
+        if wrong:
+            return wrong
+        if staff.person(approver) in {
+            staff.person(other) for other in (request.by, *(a.statement.approver for a in asked.approvals))
+        }:
+            return Refusal("same-person", "the same person has asked or approved already: one person counts once")
+        return self._near(request, request.by, approver)
+
+    def _near(self, request: Request, by: str, second: str | None) -> Refusal | None:
+        """Of two people who enrol or revoke somebody's key, neither is that person, and one stands outside their unit and chain."""
+        if request.act not in {ENROL, REVOKE} or (request.act == REVOKE and request.content["actor"] == by):
+            return None
+        staff, whose = self.staff(), str(request.content["actor"])
+        people = [actor for actor in (by, second) if actor is not None]
+        if staff.person(whose) is None:
+            return Refusal("unplaced", f"staff names no person behind {whose}: load a staff row for them")
+        if staff.person(whose) in {staff.person(actor) for actor in people}:
+            return Refusal("self-enrolled", "two other people decide about a key, not the person it is for")
+        if second is not None and all(found := [staff.near(actor, [whose]) for actor in people]):
+            return found[-1]
+        return None
+
+    # — writing —
+
+    def _statement(self, request: Request, by: str, decision: str, now: datetime) -> Statement:
+        return Statement(
+            act=request.act,
+            request=request.digest(),
+            shown=request.content,
+            decision=decision,
+            approver=by,
+            slot=SLOT,
+            policy_hash=self._seams.policy_hash,
+            checkpoint=self._seams.checkpoint(),
+            nonce=secrets.token_hex(16),
+            expires=now.replace(microsecond=0) + LONGEST,
+        )
+
+    def _record(self, what: Mapping[str, Json], statement: Statement, signature: bytes, now: datetime) -> int:
+        signed: dict[str, Json] = {
+            "statement": statement.document(),
+            "signature": signature.hex(),
+            "method": METHOD,
+            "at": written(now),
+        }
+        return self._seams.record(Kind.DECISION, {**what, **signed}, now)
+
+    def _read_back(self, number: int) -> Asked:
+        asked = self.book().requests.get(number)
+        if asked is None:
+            raise CouldNotCheck("what was recorded does not count by the log's hour", hint="set the clock right and ask again")
+        return asked

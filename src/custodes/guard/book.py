@@ -1,0 +1,273 @@
+"""The guard's book: who asked for what, who answered, which keys and holds follow from it. Made from leaves alone, in their order.
+
+A record counts if its signature is by a key that was in force when its leaf was recorded, if it answers the request as it stands,
+and if its nonce is new. Everything else in a leaf is somebody's word and counts for nothing. One denial ends a request.
+
+    erase              who asks does not count; two others approve; carried out later (`custodes.disclose.erasure`)
+    enrol revoke lift  two people: who asks and one other; in force with the second signature, an enrolment 24 hours later
+    hold               one person, at once: to hold on is the safe side. Likewise to revoke one's own key
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Protocol
+
+from custodes.errors import ConfigError
+from custodes.guard.approval import (
+    APPROVE,
+    DENY,
+    METHOD,
+    REQUEST,
+    Refusal,
+    Request,
+    Statement,
+    check,
+    is_signed,
+    read_time,
+    request_of,
+    statement_of,
+)
+from custodes.guard.enrolment import DELAY, Key, Keys, first_keys, public_key
+from custodes.ledger.leaf import Kind
+from custodes.model.canonical import Json
+
+ERASE, ENROL, REVOKE, HOLD, LIFT = "erase", "enrol", "revoke", "hold", "lift"
+SLOT: Final = "two-people"
+"""The one set of approvals that these acts have: two people, one of them from outside."""
+COOLING: Final = timedelta(days=14)
+"""Nothing is erased sooner after the request; settings may lengthen it."""
+EVERYBODY: Final = "*"
+"""In a hold in place of a reference: nobody is erased while it lasts."""
+_REFERENCE: Final = re.compile(r"[0-9a-f]{64}")
+_FIRST_KEYS: Final = 1
+"""Place of the leaf with the first keys among the home's own."""
+
+
+class Leaf(Protocol):
+    """A leaf of the home's own with its contents (`custodes.store.own_leaves.OwnLeaf`)."""
+
+    @property
+    def number(self) -> int:
+        """Its ledger index."""
+
+    @property
+    def kind(self) -> int:
+        """Its kind."""
+
+    @property
+    def hour(self) -> datetime:
+        """Start of the hour of recording; never falls from leaf to leaf."""
+
+    @property
+    def what(self) -> Mapping[str, Json]:
+        """Its contents, which it was checked to commit to."""
+
+
+class Answer(NamedTuple):
+    """One person's answer to a request. `at`: when it was recorded."""
+
+    at: datetime
+    statement: Statement
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that counts. `number`: its ledger index, by which people call it.
+
+    `in_force`: when an act that needs no carrying out took effect. `intent`, `done`: when an erasure was begun and completed.
+    `approvers`: whose approvals carried it. `lifted`: when a hold ended.
+    """
+
+    number: int
+    at: datetime
+    request: Request
+    answers: list[Answer] = field(default_factory=list)
+    denied: datetime | None = None
+    in_force: datetime | None = None
+    intent: datetime | None = None
+    done: datetime | None = None
+    approvers: tuple[str, ...] = ()
+    lifted: datetime | None = None
+
+    @property
+    def approvals(self) -> list[Answer]:
+        """Approvals, of each account the latest."""
+        return list({a.statement.approver: a for a in self.answers if a.statement.decision == APPROVE}.values())
+
+
+class Book:
+    """All requests, keys and holds of a home, as of the leaves it was made from."""
+
+    def __init__(self) -> None:
+        """Use `of` instead."""
+        self.keys = Keys()
+        self.requests: dict[int, Asked] = {}
+        self.refusals: list[tuple[datetime, Mapping[str, Json]]] = []
+        self.limits: list[tuple[datetime, Mapping[str, Json]]] = []
+        """Recorded floors and cooling-off periods, oldest first."""
+        self.unfounded: list[str] = []
+        """Erasure leaves that no approved request stands behind: evidence of tampering."""
+        self._nonces: set[str] = set()
+
+    @classmethod
+    def of(cls, leaves: Iterable[Leaf]) -> Book:
+        """Read all of the home's own leaves, in order."""
+        book = cls()
+        for place, leaf in enumerate(leaves):
+            book._read(place, leaf)
+        return book
+
+    def holds(self) -> list[Asked]:
+        """Return the legal holds in force."""
+        return [asked for asked in self.requests.values() if asked.request.act == HOLD and asked.lifted is None]
+
+    def refuses(
+        self, asked: Asked | None, request: Request, statement: Statement, signature: bytes, at: datetime
+    ) -> Refusal | None:
+        """Say why a signed statement does not count at `at`, or None. `asked` is None for who hands the request in."""
+        # 1. It is about this request as it stands, and alive.
+        wrong = check(statement, request, at)
+        if wrong:
+            return wrong
+        # 2. Its nonce is new: the same statement again is no second one.
+        if statement.nonce in self._nonces:
+            return Refusal("replayed", "this statement was handed in before")
+        # 3. It is signed with the key that is in force for this person now.
+        key = self.keys.of(statement.approver, at)
+        if key is None:
+            return Refusal("no-key", f"no key of {statement.approver} is in force: not enrolled, not for 24 hours yet, or revoked")
+        if not is_signed(statement, signature, key):
+            return Refusal("no-key", f"this is not signed with the key of {statement.approver}")
+        # 4. Who hands in is who asks; what is asked for can be; who answers may.
+        if asked is None:
+            ours = statement.decision == REQUEST and statement.approver == request.by
+            return self._refuses_content(request) if ours else Refusal("edited", "the request is not signed by who asks")
+        return self._refuses_answer(asked, statement, at)
+
+    # — reading —
+
+    def _read(self, place: int, leaf: Leaf) -> None:
+        said = read_time(leaf.what.get("at"))
+        at = max(leaf.hour, said) if said else leaf.hour  # who writes a time of the past is held to the log's hour
+        match leaf.kind, leaf.what.get("what"):
+            case Kind.POLICY, "approvers" if place == _FIRST_KEYS:
+                for key in first_keys(leaf.what, at):
+                    self.keys.add(key)
+            case Kind.POLICY, "erasure limits":
+                self.limits.append((at, leaf.what))
+            case Kind.DECISION, "request":
+                self._read_request(leaf, at)
+            case Kind.DECISION, "answer":
+                self._read_answer(leaf, at)
+            case Kind.DECISION, "refusal":
+                self.refusals.append((at, leaf.what))
+            case Kind.ERASURE, "erasure":
+                self._read_erasure(leaf, at)
+
+    def _read_request(self, leaf: Leaf, at: datetime) -> None:
+        request, signed = request_of(leaf.what.get("request")), _signed(leaf.what)
+        if request is None or signed is None or self.refuses(None, request, *signed, at):
+            return
+        asked = self.requests[leaf.number] = Asked(leaf.number, at, request)
+        self._nonces.add(signed[0].nonce)
+        if request.act == HOLD or (request.act == REVOKE and request.by == request.content["actor"]):
+            self._take_effect(asked, at)
+
+    def _read_answer(self, leaf: Leaf, at: datetime) -> None:
+        number, signed = leaf.what.get("request"), _signed(leaf.what)
+        asked = self.requests.get(number) if isinstance(number, int) else None
+        if asked is None or signed is None or self.refuses(asked, asked.request, *signed, at):
+            return
+        self._nonces.add(signed[0].nonce)
+        asked.answers.append(Answer(at, signed[0]))
+        if signed[0].decision == DENY:
+            asked.denied = at
+            self.keys.drop(asked.number)
+        elif asked.request.act != ERASE:
+            self._take_effect(asked, at)
+
+    def _take_effect(self, asked: Asked, at: datetime) -> None:
+        content, asked.in_force = asked.request.content, at
+        match asked.request.act:
+            case "enrol":
+                self.keys.add(Key(str(content["actor"]), public_key(str(content["key"])), at + DELAY, asked.number))
+            case "revoke":
+                self.keys.revoke(str(content["actor"]), public_key(str(content["key"])), at)
+            case "lift":
+                self.requests[int(str(content["hold"]))].lifted = at
+
+    def _read_erasure(self, leaf: Leaf, at: datetime) -> None:
+        number, step = leaf.what.get("request"), leaf.what.get("step")
+        asked = self.requests.get(number) if isinstance(number, int) else None
+        if asked is None or _unfounded(asked, leaf.what, at):
+            self.unfounded.append(f"leaf {leaf.number} records an erasure that nobody approved as it is recorded")
+        elif step == "intent":
+            asked.intent = asked.intent or at
+            approvers = leaf.what.get("approvers")
+            asked.approvers = tuple(map(str, approvers)) if isinstance(approvers, list) else ()
+        elif step == "done":
+            asked.done = asked.done or at
+
+    # — what may not be —
+
+    def _refuses_content(self, request: Request) -> Refusal | None:
+        content = request.content
+        match request.act:
+            case "enrol":
+                if content.get("actor") == request.by:
+                    return Refusal("self-enrolled", "nobody enrols a key of their own: two others do")
+                try:
+                    taken = self.keys.holder(public_key(str(content.get("key"))))
+                except ConfigError as wrong:
+                    return Refusal("no-key", str(wrong))
+                return Refusal("no-key", f"this key was enrolled before, for {taken}") if taken else None
+            case "revoke":
+                found = any(key.actor == content.get("actor") and key.public.hex() == content.get("key") for key in self.keys)
+                return None if found else Refusal("unknown", "no such key is enrolled")
+            case "lift":
+                found = any(hold.number == content.get("hold") for hold in self.holds())
+                return None if found else Refusal("unknown", "no such hold is in force")
+            case "erase" | "hold":
+                named = content.get("ref") == EVERYBODY or _REFERENCE.fullmatch(str(content.get("ref")))
+                return None if named else Refusal("unknown", "the request names nobody")
+        return Refusal("unknown", "no such act is known")
+
+    def _refuses_answer(self, asked: Asked, statement: Statement, at: datetime) -> Refusal | None:
+        if asked.denied:
+            return Refusal("denied", "the request was denied, and one denial ends it")
+        begun = asked.intent or (asked.in_force and (at >= asked.in_force + DELAY or asked.request.act != ENROL))
+        if begun or (asked.in_force and statement.decision == APPROVE):
+            return Refusal("too-late", "the request has taken effect already")
+        if statement.decision == DENY:
+            return None
+        if statement.decision != APPROVE or statement.approver == asked.request.by:
+            return Refusal("requester", "who asks does not approve")
+        if asked.request.act == ENROL and statement.approver == asked.request.content["actor"]:
+            return Refusal("self-enrolled", "nobody approves a key of their own")
+        return None
+
+
+def _signed(what: Mapping[str, Json]) -> tuple[Statement, bytes] | None:
+    statement, signature = statement_of(what.get("statement")), what.get("signature")
+    if statement is None or what.get("method") != METHOD or not isinstance(signature, str):
+        return None
+    try:
+        return statement, bytes.fromhex(signature)
+    except ValueError:
+        return None
+
+
+def _unfounded(asked: Asked, what: Mapping[str, Json], at: datetime) -> bool:
+    """Say whether an erasure leaf goes beyond what two people approved: other leaves, too early, or too few signatures alive."""
+    alive = [answer for answer in asked.approvals if answer.statement.expires > (asked.intent or at)]
+    return (
+        asked.request.act != ERASE
+        or what.get("ranges") != asked.request.content.get("ranges")
+        or len(alive) < 2
+        or at < asked.at + COOLING
+        or asked.denied is not None
+    )
