@@ -12,20 +12,23 @@ import click
 @click.option(
     "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own tlog-policy file, never the log's."
 )
+@click.option("--tag-key", metavar="HEX|FILE", help="The key that you were handed with your first statement.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print.")
-def command(*, path: Path, policy: Path | None, form: str) -> int:
-    """Check a home, a log's directory, an exported folder or a proof, offline.
+def command(*, path: Path, policy: Path | None, tag_key: str | None, form: str) -> int:
+    """Check a home, a log's directory, an exported folder, a bundle or a proof, offline.
 
-    Each claim gets a verdict: INCLUDED (proven), UNVERIFIED (neither proven nor broken) or BROKEN. Ends with 0 if all is
-    proven, 3 if anything is broken, 2 if it could not be checked, which without --policy is always so.
+    Each claim gets a verdict: INCLUDED, COMPLETE (all entries about one tag in one month) and ERASED (it was there, its
+    contents were destroyed with a record) are proven; UNVERIFIED is neither proven nor broken; BROKEN nobody should trust.
+    Ends with 0 if all is proven, 3 if anything is broken, 2 if it could not be checked, which without --policy is always so.
 
     \b
     custodes ledger checkpoint --home home --policy > my.policy    (the company does this once; you keep the file)
     custodes verify exported/ --policy my.policy
     custodes verify look.tlog-proof --policy my.policy
+    custodes verify mine.custodes-bundle --policy my.policy --tag-key my.tag-key
     """  # noqa: D301  # click reads \b as "do not rewrap"
-    from custodes.verify.check import check
+    from custodes.verify.check import check, read_tag_key
 
-    report = check(path, None if policy is None else policy.read_bytes())
+    report = check(path, None if policy is None else policy.read_bytes(), read_tag_key(tag_key))
     click.echo(report.as_json() if form == "json" else report.as_text())
     return report.exit_code

@@ -141,20 +141,22 @@ def check_bundle(data: bytes, policy: Policy | None, tag_key: bytes | None, repo
 
 
 def judge_entries(entries: dict[int, Entry], doubt: str, report: Report) -> None:
-    """Give each entry its verdict."""
+    """Give each entry its verdict: what happened is shown, or a later record says that it was erased."""
     hashes = {leaf_hash(entry.leaf).hex() for entry in entries.values()}
     records = erasure_records(entries)
     for entry in entries.values():
         what = f"entry {entry.at}, {KINDS[entry.kind - 1]}, recorded {entry.epoch}"
         record = next((at for at, ranges in records if at > entry.at and covers(ranges, entry.at)), None)
-        if entry.shown and entry.access and entry.access not in hashes:
+        if "what" in entry.shown and entry.access and entry.access not in hashes:
             report.claim(UNVERIFIED, f"{what}: the access that it belongs to is not in the bundle", entry.lines())
-        elif entry.shown:
+        elif "what" in entry.shown:
             report.prove(INCLUDED, what, doubt, entry.lines())
         elif record is not None:
-            report.prove(ERASED, f"{what}: it stays in the record, its contents were destroyed; see entry {record}", doubt)
+            report.prove(
+                ERASED, f"{what}: it stays in the record, its contents were destroyed; see entry {record}", doubt, entry.lines()
+            )
         else:
-            report.claim(UNVERIFIED, f"{what}: nothing is shown of it, and no record says that it was erased")
+            report.claim(UNVERIFIED, f"{what}: what happened is not shown, and no record says that it was erased", entry.lines())
 
 
 def check_subject(  # noqa: PLR0917  # each part was checked on its own before
@@ -207,6 +209,8 @@ def judge_month(month: Month, point: Checkpoint, doubt: str, whom: str, report: 
 
 def check_tagged(entry: Entry, month: Month) -> None:
     """Check that an entry on the list is one of that person and month."""
+    if entry.kind == 3:
+        raise Unknown(f"entry {entry.at} is a bulk entry, whose list this reader cannot check")
     if entry.kind not in (1, 2) or entry.tag != month.tag or entry.epoch != month.epoch:
         raise Broken(f"{month.epoch}: entry {entry.at} stands in the list of this tag and does not carry it")
 
@@ -698,6 +702,8 @@ def open_entry(index: int, leaf: bytes, groups: Any) -> Entry:
             raise Broken(f"entry {index}: what is shown is not what the entry commits to")
         shown = {name: read_json(octets(groups[name]["value"])) for name in GROUPS if "value" in (groups[name] or ())}
     access = shown.get("what", {}).get("access", "") if kind == 2 and type(shown.get("what", {})) is dict else ""
+    if hour >= 70_389_528:
+        raise Broken(f"entry {index}: its hour is in no year that there is")
     return Entry(index, leaf, kind, month_of(hour), tag, shown, access if type(access) is str else "")
 
 

@@ -1,0 +1,96 @@
+"""What a bundle takes from a log and its index: the tiles and proofs of some entries, and the index's answer for one month. Pure.
+
+Nothing here looks at a group or a key: what is shown of an entry is decided above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from custodes.errors import LedgerRewritten
+from custodes.ledger.checkpoint import Checkpoint
+from custodes.ledger.index import Lookup, list_root
+from custodes.ledger.leaf import leaf_hash
+from custodes.ledger.merkle import WIDTH
+from custodes.ledger.proof import Proof, consistency, inclusion, root_of
+from custodes.ledger.tiles import Tiles, tile_path, tiles_of
+from custodes.model.canonical import Json, canonical
+
+
+class Kept:
+    """Tiles of one tree, each read once. `size`: entries of the tree."""
+
+    def __init__(self, tiles: Tiles, size: int) -> None:
+        self._tiles, self.size = tiles, size
+        self._known: dict[tuple[int, int], bytes] = {}
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        """Return the first `width` hashes of a tile; see `tiles.Tiles`."""
+        known = self._known.get((level, index), b"")
+        if len(known) < width * 32:
+            whole = max(width, min(WIDTH, (self.size >> 8 * level) - index * WIDTH))
+            known = self._known[level, index] = self._tiles.tile(level, index, whole)
+        return known[: width * 32]
+
+
+def hash_tiles(tiles: Kept, indexes: Iterable[int]) -> dict[str, bytes]:
+    """Return the fewest tiles from which all paths of these entries and the root can be computed, by their names in a bundle."""
+    wanted = set()
+    for level, (full, partial) in enumerate(tiles_of(tiles.size)):
+        if partial:
+            wanted.add((level, full))
+    for index in indexes:
+        for level in range(len(tiles_of(tiles.size))):
+            wanted.add((level, index >> 8 * level + 8))
+    found = {}
+    for level, index in wanted:
+        width = min(WIDTH, (tiles.size >> 8 * level) - index * WIDTH)
+        if width > 0:
+            found[f"log/{tile_path(level, index, width)}"] = tiles.tile(level, index, width)
+    return found
+
+
+def prove(tiles: Kept, checkpoint: Checkpoint, entries: Iterable[tuple[int, bytes]]) -> dict[str, bytes]:
+    """Return the proof of each (index, entry), by its name in a bundle. Raises `LedgerRewritten` if the tiles do not fit."""
+    if root_of(tiles, checkpoint.size) != checkpoint.root:
+        raise LedgerRewritten("the stored tiles do not lead to the published root; run fsck")
+    found = {}
+    for index, entry in entries:
+        within = tiles.tile(0, index // WIDTH, index % WIDTH + 1)[-32:]
+        if within != leaf_hash(entry):
+            raise LedgerRewritten(f"the stored tiles hold another entry {index}; run fsck")
+        hashes = inclusion(tiles, index, checkpoint.size)
+        found[f"proofs/{index}.tlog-proof"] = Proof(index, tuple(hashes), checkpoint.note, entry).to_bytes()
+    return found
+
+
+def month_file(  # noqa: PLR0917  # the parts of one answer, in the order in which a reader checks them
+    entry: bytes, at: int, inclusion_hashes: Sequence[bytes], consistency_hashes: Sequence[bytes], lookup: Lookup, nobody: Lookup
+) -> bytes:
+    """Return `index/<YYYY-MM>.json`: an entry of the index log with its proofs, and the answers for a tag and for the zero tag.
+
+    Of the zero tag only the number of positions is told, with the root of their list: which accesses nobody could resolve is not
+    the reader's business, how many is.
+    """
+    told = nobody.to_json()
+    count = len(nobody.positions)
+    document: dict[str, Json] = {
+        "at": at,
+        "entry": entry.decode(),
+        "inclusion": [value.hex() for value in inclusion_hashes],
+        "consistency": [value.hex() for value in consistency_hashes],
+        "lookup": lookup.to_json(),  # type: ignore[dict-item]  # JSON by its contract
+        "unresolved": {
+            "count": count,
+            "list": list_root(nobody.positions).hex() if count else "",
+            "path": told["path"],  # type: ignore[dict-item]  # likewise
+            "end": told["end"],  # type: ignore[dict-item]  # likewise
+        },
+    }
+    return canonical(document)
+
+
+def covers(tiles: Kept, size: int) -> list[bytes]:
+    """Return the proof that the first `size` entries (at least one) are the beginning of the whole tree."""
+    return consistency(tiles, size, tiles.size)
+
