@@ -175,6 +175,12 @@ class Home:
 
         return Vault(self.path / "vault", self._key("vault"))
 
+    def tag_key(self, subject: str) -> bytes | None:
+        """Return k_tag of a subject (pseudonym), or None if no access of it was recorded, or it was erased."""
+        from custodes.store.subject_keys import Wrapping, find_tag_key
+
+        return find_tag_key(self.vault(), Wrapping(self._table_key()), subject)
+
     def accesses(self) -> Accesses:
         """The stored accesses."""
         from custodes.store.accesses import Accesses
@@ -218,7 +224,7 @@ class Home:
             vault=self.vault(),
             pseudonyms=self.pseudonyms,
             key=blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest(),
-            table_key=blake2b(b"subject keys", key=self._key("vault"), digest_size=32).digest(),
+            table_key=self._table_key(),
             datamap=self.datamap,
             policy=self.policy,
             limits=Limits(limits.batch_records, limits.batch_mib * 2**20, coarse_net=limits.client_net == "coarse"),
@@ -300,6 +306,9 @@ class Home:
         return found
 
     # — keys —
+
+    def _table_key(self) -> bytes:
+        return blake2b(b"subject keys", key=self._key("vault"), digest_size=32).digest()
 
     def _key(self, name: str) -> bytes:
         key = self._read_key(f"{name}.key")

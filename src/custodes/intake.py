@@ -173,7 +173,7 @@ class Intake:
 
     @contextmanager
     def _run(self, progress: Progress | None) -> Iterator[_Run]:
-        memory = Memory(self._vault, record_key=self._key, table_key=self._table_key, origin=self._log.origin)
+        memory = Memory(self._vault, table_key=self._table_key, origin=self._log.origin)
         try:
             settler = Settler(
                 self._home / "accesses",

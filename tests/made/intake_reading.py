@@ -14,7 +14,7 @@ import msgspec
 
 from custodes.home import Home
 from custodes.ledger.fsck import fsck
-from custodes.store.vault import RAWS, Raws
+from custodes.store.contents import RAWS, Raws
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 

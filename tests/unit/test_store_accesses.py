@@ -13,9 +13,9 @@ from paired_source import put_on_shelf
 
 from custodes.errors import PartMissing, UnknownVersion
 from custodes.home import Home
+from custodes.store.contents import VALUES, Values
 from custodes.store.manifest import Manifest, read_manifest, write_manifest
 from custodes.store.parts import Parts
-from custodes.store.vault import VALUES, Values
 
 
 @pytest.fixture
@@ -121,17 +121,17 @@ def test_a_subject_keeps_its_tag_within_a_month_and_over_restarts(home: Path, tm
 def test_fsck_notices_contents_that_are_not_what_was_committed(home: Path, tmp_path: Path) -> None:
     import msgspec
 
-    from custodes.store import vault as vault_module
+    from custodes.store import contents
 
     ingest(home, write(tmp_path / "a.ndjson", records(10)))
     with Home.open(home) as opened:
         vault, read, size = opened.vault(), opened.log().read, opened.log().size
         (frame,) = vault.intake.frames()
-        sections = [frame.section(index) for index in range(4)]
+        sections = [frame.section(index) for index in range(5)]
         day = date.fromisoformat(frame.day)
         for change in ("group", "record", "leaf"):
-            values = msgspec.msgpack.decode(sections[vault_module.VALUES], type=Values)
-            raws = msgspec.msgpack.decode(sections[vault_module.RAWS], type=vault_module.Raws)
+            values = msgspec.msgpack.decode(sections[contents.VALUES], type=Values)
+            raws = msgspec.msgpack.decode(sections[contents.RAWS], type=contents.Raws)
             if change == "group":
                 values.groups[-1] = (b'{"actor":"somebody else"}', *values.groups[-1][1:])
             elif change == "record":
@@ -139,7 +139,8 @@ def test_fsck_notices_contents_that_are_not_what_was_committed(home: Path, tmp_p
             else:
                 values.leaves = values.leaves[:-96] + bytes(96)
             vault.intake.cut_to(0)
-            vault.intake.append([sections[0], msgspec.msgpack.encode(values), msgspec.msgpack.encode(raws), sections[3]], day)
+            changed = [sections[0], msgspec.msgpack.encode(values), msgspec.msgpack.encode(raws), *sections[3:]]
+            vault.intake.append(changed, day, first=frame.first, span=frame.span)
             assert vault.check(read, size).problems, change
 
 

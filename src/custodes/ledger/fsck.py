@@ -37,6 +37,8 @@ class Findings(Protocol):
     """What a vault says of itself: leaves whose contents fit, and sentences about those that do not."""
 
     opened: int
+    erased: int
+    expired: int
     problems: list[str]
 
 
@@ -61,6 +63,10 @@ class FsckReport:
     signatures: int = 0
     sources: int = 0
     opened: int = 0
+    erased: int = 0
+    """Leaves of which a part was erased, with a record."""
+    expired: int = 0
+    """Batches whose raw records expired, with a record."""
     problems: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -234,7 +240,7 @@ def _check_vault(vault: Vault, reader: Segments, report: FsckReport) -> None:
     except CustodesError as wrong:
         report.unread.append(f"the vault could not be checked: {wrong}")
         return
-    report.opened = found.opened
+    report.opened, report.erased, report.expired = found.opened, found.erased, found.expired
     for text in found.problems:
         report.problem(f"vault: {text}")
 

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from custodes.model.draft import Draft, Note, Parsed, Raw, Rejected
 from custodes.source import Parser, Position
+from custodes.store.contents import Raws, octets, record_key
 from custodes.store.memory import Memory
-from custodes.store.vault import Raws, octets, record_key
 
 _LARGEST: Final = 2**53 - 1
 _MOST_SEEN: Final = 200_000

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
-from hashlib import blake2b, sha256
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from custodes.ledger.leaf import tag
+from custodes.store.contents import MARKS, NAMES, Marks, Names
+from custodes.store.subject_keys import FILE, NONCE, WIDTH, Wrapping
 from custodes.store.table import Table
-from custodes.store.vault import NAMES, RAWS, Names, Raws, Vault, record_key
+from custodes.store.vault import Vault
 
 _GIVEN: Final = struct.Struct("<16sQ?")
-_NONCE: Final = 8
 _MOST_TAGS: Final = 200_000
 
 
@@ -31,15 +31,16 @@ class Given(NamedTuple):
 
 
 class Memory:
-    """Four tables in `vault/tables`. Single writer (intake's lock). Keys of subjects lie wrapped: the table alone opens nothing."""
+    """Five tables in `vault/tables`. Single writer (intake's lock). Keys of subjects lie wrapped: the table alone opens nothing."""
 
-    def __init__(self, vault: Vault, *, record_key: bytes, table_key: bytes, origin: str) -> None:
+    def __init__(self, vault: Vault, *, table_key: bytes, origin: str) -> None:
         folder = vault.path / "tables"
-        self._vault, self._record_key, self._key, self._origin = vault, record_key, table_key, origin
+        self._vault, self._wrapping, self._origin = vault, Wrapping(table_key), origin
         self.records = Table(folder / "records.table", 0)
+        self.erased = Table(folder / "erased.table", 0)
         self.own_ids = Table(folder / "own-ids.table", 16)
         self._given = Table(folder / "given.table", _GIVEN.size)
-        self._subjects = Table(folder / "subjects.table", _NONCE + 32)
+        self._subjects = Table(folder / FILE, WIDTH)
         self._tags: dict[str, bytes] = {}
         self._epoch = ""
         self._fresh_keys: dict[str, bytes] = {}
@@ -50,14 +51,11 @@ class Memory:
         for frame in self._vault.intake.frames(start):
             if frame.number >= batches:
                 break
-            raws = msgspec.msgpack.decode(frame.section(RAWS), type=Raws)
-            keys = [
-                record_key(self._record_key, raws.prefixes[prefix], sha256(data).digest())
-                for prefix, data in zip(raws.prefix_of, raws.data, strict=True)
-            ]
+            marks = msgspec.msgpack.decode(frame.section(MARKS), type=Marks)
+            keys = marks.each()
             names = msgspec.msgpack.decode(frame.section(NAMES), type=Names)
-            first = msgspec.msgpack.decode(frame.section(1), type=list)[2]
-            self.learn(frame.number, keys, names, [first + place for _, _, place, _ in names.given])
+            self.mark_erased([keys[place] for place in marks.erased])
+            self.learn(frame.number, keys, names, [frame.first + place for _, _, place, _ in names.given])
 
     def learn(self, batch: int, keys: Sequence[bytes], names: Names, given_leaves: Sequence[int]) -> None:
         """Put in what batch number `batch` holds; it is durable in the vault and the ledger."""
@@ -67,7 +65,9 @@ class Memory:
             (key, _GIVEN.pack(records, leaf, resolved))
             for (key, records, _, resolved), leaf in zip(names.given, given_leaves, strict=True)
         )
-        self._subjects.add([self._slot(subject) + self._wrap(subject, key) for subject, key in names.subject_keys])
+        self._subjects.add(
+            [self._wrapping.slot(subject) + self._wrapping.wrap(subject, key) for subject, key in names.subject_keys]
+        )
         for table in self._tables():
             table.cover(batch + 1)
 
@@ -85,6 +85,28 @@ class Memory:
             known = self._tags[subject] = tag(self._subject_key(subject), self._origin, epoch)
         return known
 
+    def key_nonce(self, subject: str) -> bytes:
+        """Return what tells a subject's key from one that the subject may get later; empty if it has none."""
+        return (self._subjects.get(self._wrapping.slot(subject)) or b"")[:NONCE]
+
+    def mark_erased(self, keys: Sequence[bytes]) -> None:
+        """Remember ids of erased records: no access is made of them again."""
+        self.erased.add(keys)
+
+    def forget(self, subject: str, nonce: bytes, *, own_ids: Iterable[bytes], given: Iterable[bytes]) -> None:
+        """Destroy a subject's key (the one of that `nonce`), own ids and accesses that may come again. Durable, repeatable.
+
+        Slots are overwritten with random bytes where they lie, so that no free slot keeps them.
+        """
+        slot = self._wrapping.slot(subject)
+        if nonce and (self._subjects.get(slot) or b"")[:NONCE] == nonce:
+            self._subjects.destroy(slot)
+        for table, keys in ((self.own_ids, own_ids), (self._given, given)):
+            for key in keys:
+                table.destroy(key)
+        for table in self._tables():
+            table.sync()
+
     def take_fresh_keys(self) -> list[tuple[str, bytes]]:
         """Hand over keys made since the last call, to be sealed with the batch that needs them."""
         fresh, self._fresh_keys = list(self._fresh_keys.items()), {}
@@ -96,27 +118,13 @@ class Memory:
             table.close()
 
     def _tables(self) -> tuple[Table, ...]:
-        return (self.records, self.own_ids, self._given, self._subjects)
+        return (self.records, self.erased, self.own_ids, self._given, self._subjects)
 
     def _subject_key(self, subject: str) -> bytes:
-        wrapped = self._subjects.get(self._slot(subject))
+        wrapped = self._subjects.get(self._wrapping.slot(subject))
         if wrapped is not None:
-            return _xor(wrapped[_NONCE:], self._pad(subject, wrapped[:_NONCE]))
+            return self._wrapping.unwrap(subject, wrapped)
         key = self._fresh_keys.get(subject)
         if key is None:
             key = self._fresh_keys[subject] = os.urandom(32)
         return key
-
-    def _wrap(self, subject: str, key: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return nonce + _xor(key, self._pad(subject, nonce))
-
-    def _slot(self, subject: str) -> bytes:
-        return blake2b(subject.encode(), key=self._key, digest_size=16, person=b"slot").digest()
-
-    def _pad(self, subject: str, nonce: bytes) -> bytes:
-        return blake2b(nonce + subject.encode(), key=self._key, digest_size=32, person=b"wrap").digest()
-
-
-def _xor(left: bytes, right: bytes) -> bytes:
-    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(32, "big")

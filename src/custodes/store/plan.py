@@ -14,9 +14,9 @@ from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, commitment, record_comm
 from custodes.model.canonical import Json, canonical
 from custodes.model.draft import Draft, SubjectUse
 from custodes.store import openings
+from custodes.store.contents import Groups, lines_root
 from custodes.store.memory import Memory
 from custodes.store.rows import FieldSet
-from custodes.store.vault import Groups, lines_root
 
 if TYPE_CHECKING:
     from custodes.ledger.chain import Batch

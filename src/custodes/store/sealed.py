@@ -1,8 +1,10 @@
 """Sealed streams: append-only files of frames, one file per day of recording, each frame several sections under AES-256-GCM.
 
-A frame is `CVF1 | sections u8 | reserved 3 | number u64`, then per section `sealed length u64 | plain length u64 | nonce 12`, then
-the sealed sections. Header bytes are authenticated, so frames can be neither exchanged nor renumbered. Each section is compressed
-(zstd) before it is sealed and has a key of its own kind, so that raw records can be destroyed earlier than the values made of them.
+A frame is `CVF2 | sections u8 | reserved 3 | number u64 | first u64 | span u64 | key name 8`, then per section `sealed length u64 |
+plain length u64 | nonce 12`, then the sealed sections. Header bytes are authenticated, so frames can be neither exchanged nor
+renumbered; `first` and `span` say to which leaves of the ledger a frame belongs, so that these are found without opening others.
+Each section is compressed (zstd) before it is sealed. All frames of a file share random keys, one for each kind of section
+(`store.keys`): raw records can be destroyed earlier than the values made of them, and a file that is written anew has fresh keys.
 Frame numbers of a stream run 0, 1, 2 … without a gap over all its files.
 """
 
@@ -14,7 +16,6 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -22,14 +23,17 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from custodes.errors import PartMissing
+from custodes.errors import PartMissing, UnknownVersion
 from custodes.ledger.disk import Disk
+from custodes.store.keys import ID, Keys
 
-_MAGIC: Final = b"CVF1"
-_HEAD: Final = struct.Struct(">4sB3xQ")
+_MAGIC: Final = b"CVF2"
+_HEAD: Final = struct.Struct(f">4sB3xQQQ{ID}s")
 _SECTION: Final = struct.Struct(">QQ12s")
 _TAG: Final = 16
 _Read = Callable[[int], bytes]
+_Packed = tuple[bytes, int]
+"""A section's compressed content, and its plain length."""
 _NAME: Final = re.compile(r"\d{4}-\d\d-\d\d\.sealed")
 
 
@@ -39,11 +43,18 @@ def _codec() -> pa.Codec:
 
 
 class Frame:
-    """One frame as it lies on disk; sections are read and opened only when asked for."""
+    """One frame as it lies on disk; sections are read and opened only when asked for.
+
+    `first`, `span`: index of the first leaf that belongs to it, and how many do.
+    """
 
     def __init__(self, stream: Stream, file: Path, offset: int, head: bytes) -> None:
         self._stream, self.file, self.offset, self._head = stream, file, offset, head
-        self.number: int = _HEAD.unpack_from(head)[2]
+        number, first, span, key = _HEAD.unpack_from(head)[2:]
+        self.number: int = number
+        self.first: int = first
+        self.span: int = span
+        self.key: bytes = key
         self._sections = [_SECTION.unpack_from(head, at) for at in range(_HEAD.size, len(head), _SECTION.size)]
         self.end = offset + len(head) + sum(sealed for sealed, _, _ in self._sections)
 
@@ -53,77 +64,42 @@ class Frame:
         return self.file.name[:10]
 
     def section(self, index: int) -> bytes:
-        """Return a section's content. Raises `PartMissing` if it was changed or cut."""
+        """Return a section's content. Raises `KeyDestroyed`, and `PartMissing` if it was changed or cut or its key is missing."""
+        packed, plain = self.packed(index)
+        return _codec().decompress(packed, decompressed_size=plain, asbytes=True) if plain else b""
+
+    def packed(self, index: int) -> tuple[bytes, int]:
+        """Return a section's content as it was compressed, and its plain length. Raises as `section` does."""
+        cipher = self._stream.cipher(self.file, self.key, index)
         at = self.offset + len(self._head) + sum(sealed for sealed, _, _ in self._sections[:index])
         sealed, plain, nonce = self._sections[index]
         with self.file.open("rb") as handle:
             handle.seek(at)
             data = handle.read(sealed)
         try:
-            packed = self._stream.cipher(index).decrypt(nonce, data, self._head)
+            return cipher.decrypt(nonce, data, self._head), plain
         except InvalidTag:
             raise PartMissing(f"a sealed record of {self.file.parent.name}/{self.file.name} was changed or cut") from None
-        return _codec().decompress(packed, decompressed_size=plain, asbytes=True) if plain else b""
 
 
 class Stream:
     """One append-only stream of sealed frames in `folder`. One writer at a time (the caller's lock); readers need none."""
 
-    def __init__(self, folder: Path, key: bytes, sections: Sequence[str]) -> None:
-        """`key`: 32 bytes; `sections`: names of the sections, each of which gets a key derived from `key`."""
-        self._folder = folder
-        self._ciphers = [
-            AESGCM(blake2b(f"{folder.name}/{name}".encode(), key=key, digest_size=32, person=b"section").digest())
-            for name in sections
-        ]
-        self._disk = Disk()
+    def __init__(self, folder: Path, keys: Keys, sections: Sequence[str], *, name: str = "", disk: Disk | None = None) -> None:
+        """`sections`: names of the sections; `name`: of the stream's key files, if not the folder's."""
+        self._folder, self._keys, self.sections = folder, keys, tuple(sections)
+        self._name = name or folder.name
+        self._disk = disk or Disk()
         self._count: int | None = None
+        self._last: tuple[str, bytes] = ("", b"")
+        """Name of the last file, and of its keys."""
 
-    def cipher(self, index: int) -> AESGCM:
-        """Return the cipher of a section."""
-        return self._ciphers[index]
+    # Reading
 
-    def count(self) -> int:
-        """Return how many whole frames the stream holds; cuts a frame that a crash left half-written. For the writer."""
-        if self._count is None:
-            self._count = self._recover()
-        return self._count
-
-    def look_again(self) -> None:
-        """Forget what this object believes: another process may have appended since."""
-        self._count = None
-
-    def append(self, sections: Sequence[bytes], day: date) -> int:
-        """Seal `sections` as the next frame and return its number. Durable on return; raises `NotDurable`."""
-        number = self.count()
-        files = self._files()  # if the clock fell, the later file goes on: order of files = order of frames
-        name = f"{day.isoformat()}.sealed"
-        file = self._folder / (name if not files or name > files[-1].name else files[-1].name)
-        packed = [_codec().compress(content, asbytes=True) if content else b"" for content in sections]
-        nonces = [os.urandom(12) for _ in sections]
-        head = _HEAD.pack(_MAGIC, len(sections), number) + b"".join(
-            _SECTION.pack(len(data) + _TAG, len(content), nonce)
-            for data, content, nonce in zip(packed, sections, nonces, strict=True)
-        )
-        sealed = [
-            cipher.encrypt(nonce, data, head)
-            for cipher, nonce, data in zip(self._ciphers[: len(packed)], nonces, packed, strict=True)
-        ]
-        self._write(file, b"".join((head, *sealed)))
-        self._count = number + 1
-        return number
-
-    def cut_to(self, count: int) -> None:
-        """Take back all frames from number `count` on: nothing made of them was ever acknowledged."""
-        while self.count() > count:
-            *_, last = self.frames(self.count() - 1)
-            self._cut(last.file, last.offset)
-            self._count = last.number
-
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def frames(self, start: int = 0, *, gaps: list[str] | None = None) -> Iterator[Frame]:
         """Yield frames from number `start` on; a half-written one at the very end is passed over.
 
-        Raises `PartMissing` where a file is damaged or a number is missing.
+        Raises `PartMissing` where a file is damaged or, unless `gaps` takes the sentence, a number is missing; `UnknownVersion`.
         """
         files = self._files()
         first = 0
@@ -135,10 +111,155 @@ class Stream:
         for file in files[first:]:
             for frame in self._walk(file, last=file == files[-1]):
                 if expected is not None and frame.number != expected:
-                    raise PartMissing(f"sealed records are missing before number {frame.number} of {self._folder.name}/{file.name}")
+                    text = f"sealed records are missing before number {frame.number} of {self._folder.name}/{file.name}"
+                    if gaps is None:
+                        raise PartMissing(text)
+                    gaps.append(text)
                 expected = frame.number + 1
                 if frame.number >= start:
                     yield frame
+
+    def cipher(self, file: Path, key: bytes, index: int) -> AESGCM:
+        """Return the cipher of a section of a file. Raises `PartMissing`."""
+        return self._keys.cipher(self._label(file.name), key, self.sections, index)
+
+    # Appending
+
+    def count(self) -> int:
+        """Return how many whole frames the stream holds; cuts a frame that a crash left half-written. For the writer."""
+        if self._count is None:
+            self._count = self._recover()
+        return self._count
+
+    def look_again(self) -> None:
+        """Forget what this object believes: another process may have appended since."""
+        self._count = None
+
+    def append(self, sections: Sequence[bytes], day: date, *, first: int = 0, span: int = 0) -> int:
+        """Seal `sections` as the next frame and return its number. Durable on return; raises `NotDurable`.
+
+        `first`, `span`: the leaves that belong to it.
+        """
+        number = self.count()
+        # If the clock fell, the later file goes on: order of files = order of frames.
+        name = max(f"{day.isoformat()}.sealed", self._last[0])
+        if self._last[0] != name or not self._last[1]:
+            # Before this line the file's keys are not on disk, and nothing is sealed under keys that a crash could take away.
+            self._last = (name, self._keys.make(self._label(name), self.sections))
+        packed = [_pack(content) for content in sections]
+        self._write(self._folder / name, self._sealed((number, first, span), self._label(name), self._last[1], packed))
+        self._count = number + 1
+        return number
+
+    def cut_to(self, count: int) -> None:
+        """Take back all frames from number `count` on: nothing made of them was ever acknowledged."""
+        while self.count() > count:
+            *_, last = self.frames(self.count() - 1)
+            self._cut(last.file, last.offset)
+            self._count = last.number
+            if not last.offset:
+                self._count = None  # an empty file and its keys go with the next look
+
+    # Destroying. For the stream's only writer.
+
+    def rewrite(self, change: Callable[[Frame], Sequence[bytes] | None], numbers: set[int]) -> int:
+        """Write anew, under fresh keys, every file that holds a frame of `numbers` which `change` gives other sections for.
+
+        `change` returns a frame's new sections, or None to keep it. Frames keep their numbers and leaves. A file is replaced whole
+        and only then its old keys are destroyed: from then on no copy of the old file can be opened. Repeatable: what a crash left
+        undone is done by `sweep` and by calling this again. Returns how many files were written. Durable on return.
+        """
+        self.count()
+        changed = 0
+        for file in self._files():
+            fresh: dict[int, Sequence[bytes]] = {}
+            for frame in self._walk(file, last=True):
+                if frame.number in numbers and (sections := change(frame)) is not None:
+                    fresh[frame.number] = sections
+            if fresh:
+                self._replace(file, fresh)
+                changed += 1
+        return changed
+
+    def sweep(self) -> int:
+        """Destroy keys that no file uses any more and half-written new files: what a crash of `rewrite` leaves. Durable."""
+        for scratch in self._folder.glob("*.sealed.new"):
+            scratch.unlink()
+        kept = [(self._label(file.name), key) for file in self._files() for key in self._keys_of(file)]
+        return self._keys.sweep(self._name, kept)
+
+    def expire(self, index: int, before: date) -> list[Frame]:
+        """Destroy the keys of one section of all files of days before `before`. Durable, repeatable. Returns their frames."""
+        gone: list[Frame] = []
+        for file in self._files():
+            if file.name[:10] >= before.isoformat():
+                break
+            frames = list(self._walk(file, last=True))
+            gone += frames
+            for key in dict.fromkeys(frame.key for frame in frames):
+                self._keys.destroy_section(self._label(file.name), key, index)
+        return gone
+
+    def end(self) -> None:
+        """Destroy the whole stream: its keys first, then its files. Durable, repeatable."""
+        self._keys.sweep(self._name, ())
+        for file in self._folder.glob("*.sealed*"):
+            file.unlink()
+        self._count, self._last = None, ("", b"")
+
+    def _replace(self, file: Path, fresh: dict[int, Sequence[bytes]]) -> None:
+        label, old, made = self._label(file.name), self._keys_of(file), dict[frozenset[int], bytes]()
+        gone = {key: frozenset(self._keys.gone(label, key, self.sections)) for key in old}
+        scratch = file.with_name(file.name + ".new")
+        handle = self._disk.open(scratch, create=True)
+        try:
+            self._disk.truncate(handle, 0)
+            offset = 0
+            for frame in self._walk(file, last=True):
+                without = gone[frame.key]
+                if without not in made:
+                    made[without] = self._keys.make(label, self.sections, without)
+                packed = self._packed(frame, fresh.get(frame.number), without)
+                data = self._sealed((frame.number, frame.first, frame.span), label, made[without], packed)
+                self._disk.write(handle, data, offset)
+                offset += len(data)
+            self._disk.sync(handle)
+        finally:
+            os.close(handle)
+        # Before this line readers see the old frames, after it the new ones; both are whole.
+        self._disk.rename(scratch, file)
+        self._count = None
+        for key in old:
+            # Before this line an old copy of the file can be opened, after it by nobody.
+            self._keys.destroy(label, key)
+
+    def _packed(self, frame: Frame, given: Sequence[bytes] | None, gone: frozenset[int]) -> list[_Packed | None]:
+        places = range(len(self.sections))
+        if given is None:
+            return [None if place in gone else frame.packed(place) for place in places]
+        return [None if place in gone else _pack(given[place]) for place in places]
+
+    # Files
+
+    def _label(self, file: str) -> str:
+        return f"{self._name}.{file[:10]}"
+
+    def _sealed(self, about: tuple[int, int, int], label: str, key: bytes, packed: Sequence[_Packed | None]) -> bytes:
+        """Return a frame: number, first leaf and span; its sections, None where one was destroyed for good and stays empty."""
+        nonces = [os.urandom(12) for _ in packed]
+        sizes = [(0, 0) if item is None else (len(item[0]) + _TAG, item[1]) for item in packed]
+        head = _HEAD.pack(_MAGIC, len(packed), *about, key) + b"".join(
+            [_SECTION.pack(*size, nonce) for size, nonce in zip(sizes, nonces, strict=True)]
+        )
+        sealed = [
+            self._keys.cipher(label, key, self.sections, place).encrypt(nonces[place], item[0], head)
+            for place, item in enumerate(packed)
+            if item is not None
+        ]
+        return b"".join((head, *sealed))
+
+    def _keys_of(self, file: Path) -> list[bytes]:
+        return list(dict.fromkeys(frame.key for frame in self._walk(file, last=True)))
 
     def _files(self) -> list[Path]:
         try:
@@ -167,6 +288,8 @@ class Stream:
 
     def _at(self, file: Path, start: bytes, offset: int, size: int, read: _Read) -> Frame | None:
         if len(start) < _HEAD.size or not start.startswith(_MAGIC):
+            if start[:3] == _MAGIC[:3] and start[3:4].isdigit():
+                raise UnknownVersion(f"{self._folder.name}/{file.name} is of a version that this program does not know")
             return None
         head = start + read(start[4] * _SECTION.size)
         if len(head) < _HEAD.size + start[4] * _SECTION.size:
@@ -183,9 +306,13 @@ class Stream:
                 self._check_torn(files[-1], end)
                 self._cut(files[-1], end)
             if frames:
+                self._last = (files[-1].name, frames[-1].key)
+                if self._keys.gone(self._label(files[-1].name), frames[-1].key, self.sections):
+                    self._last = (files[-1].name, b"")  # what comes now must not be sealed under keys that were destroyed
                 return frames[-1].number + 1
             files[-1].unlink()
             files.pop()
+        self._last = ("", b"")
         return 0
 
     def _check_torn(self, file: Path, end: int) -> None:
@@ -220,34 +347,5 @@ class Stream:
             os.close(handle)
 
 
-class Drawer:
-    """Small sealed files by keyed name, each replaced whole: reading positions with their parser states."""
-
-    def __init__(self, folder: Path, key: bytes) -> None:
-        self._folder = folder
-        self._naming = blake2b(b"names", key=key, digest_size=32, person=folder.name.encode()[:16]).digest()
-        self._cipher = AESGCM(blake2b(b"content", key=key, digest_size=32, person=folder.name.encode()[:16]).digest())
-        self._disk = Disk()
-
-    def get(self, name: str) -> bytes | None:
-        """Return what was put under `name`, or None. Raises `PartMissing` if the file was changed."""
-        file = self._file(name)
-        try:
-            data = file.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            return self._cipher.decrypt(data[:12], data[12:], file.name.encode())
-        except (InvalidTag, ValueError):
-            raise PartMissing(f"a sealed file of {self._folder.name} was changed") from None
-
-    def put(self, name: str, content: bytes) -> None:
-        """Put `content` in place of what lies under `name`. Durable on return."""
-        if not self._folder.is_dir():
-            self._disk.make_folder(self._folder)
-        nonce, file = os.urandom(12), self._file(name)
-        self._disk.replace(file, nonce + self._cipher.encrypt(nonce, content, file.name.encode()))
-
-    def _file(self, name: str) -> Path:
-        digest = blake2b(name.encode("utf-8", "surrogatepass"), key=self._naming, digest_size=16).hexdigest()
-        return self._folder / f"{digest}.sealed"
+def _pack(content: bytes) -> _Packed:
+    return (_codec().compress(content, asbytes=True) if content else b"", len(content))

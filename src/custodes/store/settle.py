@@ -31,14 +31,16 @@ from custodes.model.canonical import Json, canonical
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Note
 from custodes.source import Coverage, Source
+from custodes.store.contents import RAWS, ROWS, VALUES, Marks, Names, Raws, Values, octets, text_of
 from custodes.store.gather import Gathered, Made
 from custodes.store.manifest import SourceState, Tally, read_manifest, write_manifest
 from custodes.store.memory import Memory
 from custodes.store.parts import Parts, stored_fieldsets
+from custodes.store.places import find_leaves
 from custodes.store.plan import Plan
 from custodes.store.rows import About, Fieldsets, Minimiser, Placed, clean, fieldset_table
 from custodes.store.sealed import Frame
-from custodes.store.vault import RAWS, ROWS, VALUES, Names, Raws, Values, Vault, find_leaves, octets, text_of
+from custodes.store.vault import Vault
 
 if TYPE_CHECKING:
     from custodes.ledger.log import Log
@@ -197,7 +199,9 @@ class Settler:
                 positions=[(octets(name), content) for name, content in positions],
                 coverage=state.coverage,
             )
-            frame = self._vault.intake.append([msgspec.msgpack.encode(part) for part in (names, values, raws, rows)], now.date())
+            marks = Marks(b"".join(batch.keys))
+            sections = [msgspec.msgpack.encode(part) for part in (names, values, raws, rows, marks)]
+            frame = self._vault.intake.append(sections, now.date(), first=leaves.first, span=len(plan))
         first = leaves.first
         self._memory.learn(frame, batch.keys, names, [first + place for _, _, place, _ in names.given])
         self._enter(source.name, rows, accesses, touches, range(first, first + len(plan)))

@@ -98,6 +98,17 @@ class Table:
             self._grow()
         self._count += _add_all(self._map, self._capacity, slots, self._slot)
 
+    def destroy(self, key: bytes) -> bool:
+        """Overwrite the slot of `key` with random bytes; return whether it was there. Durable after `sync`.
+
+        The slot stays taken, by a key that nobody asks for: what was put in after it is still found.
+        """
+        at = self._find(key)
+        if self._map[at : at + _KEY] != key:
+            return False
+        self._map[at : at + self._slot] = os.urandom(self._slot)
+        return True
+
     def cover(self, batches: int, *, sync_every: int = 64) -> None:
         """Note that the first `batches` batches of the vault are in; sync to disk every so many of them."""
         self._inserted = batches
@@ -170,6 +181,30 @@ class Table:
     def _write_head(self) -> None:
         values = (_MAGIC, self._width, self._capacity, self._count, self._inserted, self._synced, self._boot)
         self._map[: _HEAD.size] = _HEAD.pack(*values)
+
+
+def look(path: Path, width: int, key: bytes) -> tuple[bytes | None, int]:
+    """Return the value of `key` in the table at `path`, or None, and how many batches are certainly in it. Changes nothing.
+
+    For readers beside the writer. An absent table is an empty one. Raises `PartMissing` if it is damaged.
+    """
+    try:
+        with path.open("rb") as handle:
+            found = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        return None, 0
+    except (OSError, ValueError):
+        raise PartMissing(f"vault/tables/{path.name} cannot be read") from None
+    with found as table:
+        magic, stored, capacity, _, inserted, synced, boot = _HEAD.unpack_from(table)
+        slot = _KEY + width
+        if magic != _MAGIC or stored != width or len(table) < _START + capacity * slot:
+            raise PartMissing(f"vault/tables/{path.name} is damaged", hint="remove this file; it is made again from the vault")
+        place = int.from_bytes(key[:8], "little") & (capacity - 1)
+        while (there := table[(at := _START + place * slot) : at + _KEY]) not in (key, _EMPTY):
+            place = (place + 1) % capacity
+        value = table[at + _KEY : at + slot] if there == key else None
+        return value, inserted if boot == _boot_id() else synced
 
 
 def _add_all(table: mmap.mmap, capacity: int, items: Sequence[bytes], slot: int) -> int:

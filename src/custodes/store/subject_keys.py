@@ -1,0 +1,58 @@
+"""Keys of subjects, wrapped: 32 random bytes each, of which a subject's tags are made. Destroying one ends its tags for ever.
+
+They lie in `vault/tables/subjects.table` and, sealed, in the frame of the batch that met the subject first.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from custodes.ledger.leaf import tag_key
+from custodes.store.contents import NAMES, Names
+from custodes.store.table import look
+from custodes.store.vault import Vault
+
+FILE: Final = "subjects.table"
+NONCE: Final = 8
+WIDTH: Final = NONCE + 32
+
+
+class Wrapping:
+    """Wraps subjects' keys under `key` (32 bytes): the table alone opens nothing, not even which subjects have one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def slot(self, subject: str) -> bytes:
+        """Return the table's key for a subject (pseudonym)."""
+        return blake2b(subject.encode(), key=self._key, digest_size=16, person=b"slot").digest()
+
+    def wrap(self, subject: str, key: bytes) -> bytes:
+        """Return a subject's key as the table holds it: a fresh nonce, and the key under it."""
+        nonce = os.urandom(NONCE)
+        return nonce + self._mask(subject, nonce, key)
+
+    def unwrap(self, subject: str, wrapped: bytes) -> bytes:
+        """Undo `wrap`."""
+        return self._mask(subject, wrapped[:NONCE], wrapped[NONCE:])
+
+    def _mask(self, subject: str, nonce: bytes, key: bytes) -> bytes:
+        pad = blake2b(nonce + subject.encode(), key=self._key, digest_size=32, person=b"wrap").digest()
+        return (int.from_bytes(key, "big") ^ int.from_bytes(pad, "big")).to_bytes(32, "big")
+
+
+def find_tag_key(vault: Vault, wrapping: Wrapping, subject: str) -> bytes | None:
+    """Return k_tag of a subject (pseudonym), or None if it has no key, or none any more. Needs no lock and changes nothing."""
+    wrapped, covered = look(vault.path / "tables" / FILE, WIDTH, wrapping.slot(subject))
+    if wrapped is not None:
+        return tag_key(wrapping.unwrap(subject, wrapped))
+    for frame in vault.intake.frames(covered):
+        names = msgspec.msgpack.decode(frame.section(NAMES), type=Names)
+        for known, key in names.subject_keys:
+            if known == subject:
+                return tag_key(key)
+    return None
