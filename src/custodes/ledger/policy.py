@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from custodes.errors import ConfigError
@@ -41,6 +41,8 @@ class Policy:
     witnesses: Mapping[str, Key]
     groups: Mapping[str, Group]
     quorum: str
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """Name of a witness → where it takes checkpoints, if the file says so."""
 
     def is_met(self, cosigners: Collection[Key]) -> bool:
         """Say whether the keys that have verifiably cosigned a checkpoint are enough."""
@@ -68,7 +70,7 @@ def parse_policy(data: bytes) -> Policy:
             raise ConfigError(f"policy, line {number}: {wrong}") from None
     if reader.quorum is None:
         raise ConfigError("a policy has exactly one quorum line (`quorum none` asks for no witness)")
-    return Policy(tuple(reader.logs), reader.witnesses, reader.groups, reader.quorum)
+    return Policy(tuple(reader.logs), reader.witnesses, reader.groups, reader.quorum, reader.urls)
 
 
 class _Reader:
@@ -76,6 +78,7 @@ class _Reader:
         self.logs: list[Key] = []
         self.witnesses: dict[str, Key] = {}
         self.groups: dict[str, Group] = {}
+        self.urls: dict[str, str] = {}
         self.quorum: str | None = None
         self._keys: set[bytes] = set()
         self._members: set[str] = set()
@@ -84,9 +87,11 @@ class _Reader:
         match words:
             case ["log", vkey] | ["log", vkey, _]:
                 self.logs.append(self._key(vkey, _LOG_KINDS))
-            case ["witness", name, vkey] | ["witness", name, vkey, _]:
+            case ["witness", name, vkey, *url] if len(url) <= 1:
                 self._fresh(name)
                 self.witnesses[name] = self._key(vkey, _WITNESS_KINDS)
+                if url:
+                    self.urls[name] = url[0]
             case ["group", name, threshold, *members]:
                 self._group(name, threshold, members)
             case ["quorum", name]:
