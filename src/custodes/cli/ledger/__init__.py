@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "prove": "write a proof that outsiders can check",
     "export": "write the log as a static folder that any C2SP client reads",
     "hammer": "try the writer on this machine's disk, with kills",
+    "witness": "be a witness: remember each log's largest checkpoint, cosign what extends it",
 }
 """Command → one line for `--help`. Each lives in `custodes.cli.ledger.<command>` as `command`."""
 
