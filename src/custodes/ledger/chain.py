@@ -71,6 +71,16 @@ class Batch:
         self.hashes.append(leaf)
         return self.first + len(self.entries) - 1, leaf
 
+    def add_entry(self, entry: bytes) -> int:
+        """Add an entry that is no leaf (of a log of something else than leaves) and return its index."""
+        self.entries.append(entry)
+        self.hashes.append(sha256(b"\x00" + entry).digest())
+        return self.first + len(self.entries) - 1
+
+    def hour(self, hour: int) -> int:
+        """Return the hour that a leaf added now would have: `hour`, or the last one's if the clock went back."""
+        return max(hour, self._hour)
+
     def add_all(self, hour: int, source: int, leaves: Iterable[tuple[int, bytes, bytes]]) -> None:
         """Add leaves (kind, tag, commitment) of one source in order, as `add` does; `hashes` then has their hashes."""
         seq, prev = self.next_of(source)
