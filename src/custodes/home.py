@@ -2,6 +2,7 @@
 
     DIR/custodes.toml   settings            DIR/keys/       mode 0600, one file per key
     DIR/ledger/log/     the record          DIR/vault/      sealed: raw records, group values, names
+    DIR/ledger/index/   roots of its index
     DIR/accesses/       Parquet by day      DIR/rejected/   sealed: records that could not be read
     DIR/context/        Parquet by table    DIR/desk.sqlite findings
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -27,13 +29,12 @@ from custodes.model.policy import Policy
 from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from custodes import watch
     from custodes.context.tables import ContextStore
     from custodes.engine import Engine
     from custodes.intake import Intake
     from custodes.ledger.checkpoint import Checkpoint
+    from custodes.ledger.index_log import IndexLog
     from custodes.ledger.log import Log
     from custodes.model.run import SourceCoverage
     from custodes.protected.registry import Registry
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _KEYS: Final = ("pseudonym", "registry", "vault", "display")
 _POLICY_LEAF: Final = 7
+_HEARTBEAT: Final = 9
 _FOLDERS: Final = ("ledger", "accesses", "context", "rejected", "vault")
 
 
@@ -54,6 +56,7 @@ class Home:
         self.path = path
         self.settings = settings
         self._log: Log | None = None
+        self._index: IndexLog | None = None
 
     @classmethod
     def create(cls, path: str | Path, simulated: bool = False) -> Home:
@@ -82,7 +85,8 @@ class Home:
         home = cls(folder, Settings(ledger=LedgerSettings(origin=origin)))
         home._log = Log.create(folder / "ledger" / "log", origin, signer)
         home.record(_POLICY_LEAF, {"what": "home", "simulated": simulated, "origin": origin})
-        home.checkpoint()
+        home.index()
+        home.log().publish()
         disk.rename(folder / "custodes.new.toml", folder / FILE)  # from here on it is a home
         return home
 
@@ -99,10 +103,12 @@ class Home:
         self.close()
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the logs."""
+        if self._index is not None:
+            self._index.log.close()
         if self._log is not None:
             self._log.close()
-            self._log = None
+        self._log = self._index = None
 
     # — what a home knows of itself —
 
@@ -168,6 +174,16 @@ class Home:
         if self._log is None:
             self._log = Log.open(self.path / "ledger" / "log", Signer.from_bytes(self._read_key("signing.key")))
         return self._log
+
+    def index(self) -> IndexLog:
+        """The verifiable index and its log; a home made before there was one gets it now, recorded."""
+        from custodes.ledger.index_log import open_index
+
+        if self._index is None:
+            folder = self.path / "ledger" / "index"
+            key = self.path / "keys" / "index.key"
+            self._index = open_index(self.log(), folder, key, lambda what: self.record(_POLICY_LEAF, what))
+        return self._index
 
     def vault(self) -> Vault:
         """The sealed memory."""
@@ -264,8 +280,14 @@ class Home:
         return Recorder(self.log(), self.vault()).record(kind, what)
 
     def checkpoint(self) -> Checkpoint:
-        """Sign and publish what the log holds now."""
-        return self.log().publish()
+        """Sign and publish what the log holds now, then the roots of the index that are due."""
+        index, now = self.index(), datetime.now(UTC)
+        if (over := index.month_to_close(now)) is not None:
+            self.record(_HEARTBEAT, {"what": "month", "closed": over})
+        point = self.log().publish()
+        # A kill here leaves the index behind the log; the next call brings it up.
+        index.publish(now)
+        return point
 
     def coverage(self) -> tuple[SourceCoverage, ...]:
         """How much of each source names a subject, what such a log cannot show, and what intake noticed about it."""
