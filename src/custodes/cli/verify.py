@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from custodes.errors import ConfigError
+
 
 @click.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
@@ -29,6 +31,10 @@ def command(*, path: Path, policy: Path | None, tag_key: str | None, form: str) 
     """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes.verify.check import check, read_tag_key
 
-    report = check(path, None if policy is None else policy.read_bytes(), read_tag_key(tag_key))
+    try:
+        key = None if tag_key is None else read_tag_key(tag_key)
+    except OSError as wrong:
+        raise ConfigError(f"the tag key cannot be read ({wrong.strerror})") from None
+    report = check(path, None if policy is None else policy.read_bytes(), key)
     click.echo(report.as_json() if form == "json" else report.as_text())
     return report.exit_code

@@ -6,6 +6,7 @@ Nothing here looks at a group or a key: what is shown of an entry is decided abo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from custodes.errors import LedgerRewritten
 from custodes.ledger.checkpoint import Checkpoint
@@ -13,6 +14,7 @@ from custodes.ledger.index import Lookup, list_root
 from custodes.ledger.leaf import leaf_hash
 from custodes.ledger.merkle import WIDTH
 from custodes.ledger.proof import Proof, consistency, inclusion, root_of
+from custodes.ledger.segments import read_bytes
 from custodes.ledger.tiles import Tiles, tile_path, tiles_of
 from custodes.model.canonical import Json, canonical
 
@@ -94,3 +96,9 @@ def covers(tiles: Kept, size: int) -> list[bytes]:
     """Return the proof that the first `size` entries (at least one) are the beginning of the whole tree."""
     return consistency(tiles, size, tiles.size)
 
+
+def policy_of(log: Path, index: Path) -> bytes:
+    """Return the policy lines of both logs (C2SP tlog-policy), for readers to get from people they trust. It names no witness."""
+    files = [folder / "vkey" for folder in (log, index) if (folder / "vkey").exists()]
+    keys = [line for file in files for line in read_bytes(file).decode().splitlines()]
+    return "".join([*(f"log {key}\n" for key in keys), "quorum none\n"]).encode()

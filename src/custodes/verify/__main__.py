@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         policy = options.policy.read_bytes() if options.policy else None
-        report = check(options.path, policy, read_tag_key(options.tag_key))
+        report = check(options.path, policy, read_tag_key(options.tag_key) if options.tag_key else None)
     except CustodesError as wrong:
         sys.stderr.write(f"error: {wrong}\n")
         return wrong.exit_code

@@ -52,10 +52,8 @@ def check(path: Path, policy: bytes | None, tag_key: bytes | None = None) -> Ver
     return report
 
 
-def read_tag_key(given: str | None) -> bytes | None:
+def read_tag_key(given: str) -> bytes:
     """Return a tag key from 64 hex digits, or from a file that holds them. Raises `ConfigError`, `OSError`."""
-    if given is None:
-        return None
     text = given if _KEY.fullmatch(given) else Path(given).read_text(encoding="ascii", errors="replace").strip()
     if not _KEY.fullmatch(text):
         raise ConfigError("a tag key is 64 hex digits, or a file that holds them")
