@@ -13,7 +13,6 @@ import pytest
 
 from custodes.errors import BadInclusion, LedgerRewritten, PartMissing
 from custodes.ledger.blobs import Blobs
-from custodes.ledger.disk import Disk
 from custodes.ledger.index import EMPTY, IndexEntry, parse_entry, verify_in_entry
 from custodes.ledger.index_log import TRIES, IndexLog, open_index
 from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, decode, epoch_of, hour_of
@@ -49,7 +48,7 @@ def look(main: Log, when: datetime, *tags: bytes) -> None:
 
 
 def bulk(main: Log, when: datetime, tags: list[bytes]) -> None:
-    digest, _ = Blobs(main.path).put(tags, Disk())
+    digest, _ = Blobs(main.path).put(tags)
     add(main, when, (Kind.ACCESS, MANY_TAG), (Kind.BULK, digest))
 
 

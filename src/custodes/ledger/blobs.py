@@ -27,10 +27,11 @@ _NAME: Final = re.compile(r"[0-9a-f]{64}")
 class Blobs:
     """The lists of one log (its directory, or an exported folder). Reading needs no key."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, disk: Disk | None = None) -> None:
         self.path = log / FOLDER
+        self._disk = disk or Disk()
 
-    def put(self, tags: Collection[bytes], disk: Disk) -> tuple[bytes, bytes]:
+    def put(self, tags: Collection[bytes]) -> tuple[bytes, bytes]:
         """Write a list durably; return its SHA-256 and the RFC 6962 root over its tags. Repeatable; raises `NotDurable`."""
         ordered = sorted(set(tags))
         data = b"".join(ordered)
@@ -38,8 +39,8 @@ class Blobs:
         file = self.path / digest.hex()
         if not file.exists():
             if not self.path.exists():
-                disk.make_folder(self.path)
-            disk.replace(file, data)
+                self._disk.make_folder(self.path)
+            self._disk.replace(file, data)
         return digest, fold(leaf_hashes(ordered))
 
     def read(self, digest: bytes) -> list[bytes]:

@@ -44,6 +44,7 @@ class Memory:
         self._tags: dict[str, bytes] = {}
         self._epoch = ""
         self._fresh_keys: dict[str, bytes] = {}
+        self._sealing: dict[str, bytes] = {}
 
     def replay(self, batches: int) -> None:
         """Put in what the first `batches` sealed batches hold and a kill or power failure may have kept out."""
@@ -108,8 +109,8 @@ class Memory:
             table.sync()
 
     def take_fresh_keys(self) -> list[tuple[str, bytes]]:
-        """Hand over keys made since the last call, to be sealed with the batch that needs them."""
-        fresh, self._fresh_keys = list(self._fresh_keys.items()), {}
+        """Hand over keys made since the last call, to be sealed with the batch that needs them; `learn` puts them in."""
+        fresh, self._fresh_keys, self._sealing = list(self._fresh_keys.items()), {}, self._fresh_keys
         return fresh
 
     def close(self) -> None:
@@ -124,7 +125,7 @@ class Memory:
         wrapped = self._subjects.get(self._wrapping.slot(subject))
         if wrapped is not None:
             return self._wrapping.unwrap(subject, wrapped)
-        key = self._fresh_keys.get(subject)
+        key = self._fresh_keys.get(subject) or self._sealing.get(subject)
         if key is None:
             key = self._fresh_keys[subject] = os.urandom(32)
         return key

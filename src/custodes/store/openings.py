@@ -122,6 +122,11 @@ def touch(access: bytes, what_of_subject: bytes, relation: str, certainty: str) 
     )
 
 
+def bulk(access: bytes, count: int, root: bytes) -> bytes:
+    """Return group *what* of a bulk leaf: how many subjects, and the RFC 6962 root over their sorted tags."""
+    return b'{"access":"%b","count":%d,"root":"%b"}' % (access.hex().encode("ascii"), count, root.hex().encode("ascii"))
+
+
 def why(draft: Draft) -> bytes | None:
     """Return group *why*, or None."""
     if draft.purpose is None and draft.reason is None and draft.break_glass is None:

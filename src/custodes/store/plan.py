@@ -2,6 +2,7 @@
 
 First the `lines` leaf over every raw record, then what was noticed about the log, then the accesses: one leaf each, with the
 subject's tag if there is exactly one subject, zero if there is none, 0xFF and a touch leaf for each subject if there are several.
+More than a thousand share one bulk leaf: it names the list of their tags, which lies beside the log.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, commitment, record_commitment
+from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, commitment, epoch_of, record_commitment
 from custodes.model.canonical import Json, canonical
 from custodes.model.draft import Draft, SubjectUse
 from custodes.store import openings
@@ -19,6 +20,7 @@ from custodes.store.memory import Memory
 from custodes.store.rows import FieldSet
 
 if TYPE_CHECKING:
+    from custodes.ledger.blobs import Blobs
     from custodes.ledger.chain import Batch
     from custodes.minimise.pseudonym import Pseudonyms
 
@@ -34,6 +36,17 @@ class _Touch(NamedTuple):
     seed: bytes
 
 
+class _Bulk(NamedTuple):
+    """A bulk leaf waits for the hash of its access's leaf, and for the month in which its tags are made."""
+
+    place: int
+    access: int
+    subjects: Sequence[str]
+    seed: bytes
+
+
+MOST_TOUCHES: Final = 1_000
+"""Subjects of one access that have a touch leaf each."""
 _Leaf = tuple[int, bytes, bytes]
 """Kind, tag, commitment."""
 _WAITING: Final[_Leaf] = (Kind.TOUCH, NO_TAG, b"")
@@ -50,7 +63,7 @@ class Plan:
     def __init__(self, pseudonyms: Pseudonyms, memory: Memory, epoch: str) -> None:
         self._subject, self._memory, self._epoch = pseudonyms, memory, epoch
         self._leaves: list[_Leaf] = []
-        self._touches: list[_Touch] = []
+        self._waiting: list[_Touch | _Bulk] = []
         self._who: dict[tuple[str, str, str | None], bytes] = {}
         self._why: dict[tuple[str | None, str | None, bool | None], bytes | None] = {}
         self._where: dict[tuple[str | None, str | None, str | None], bytes | None] = {}
@@ -90,25 +103,53 @@ class Plan:
         return place, self._add_touches(place, draft, fieldset) if uses else ()
 
     def _add_touches(self, access: int, draft: Draft, fieldset: FieldSet) -> Sequence[int]:
+        subjects = {use.id for use in draft.subjects}
+        if len(subjects) > MOST_TOUCHES:
+            return (self._add_bulk(access, list(subjects)),) * len(draft.subjects)
         places: dict[str, int] = {}
         for use in draft.subjects:
             if use.id not in places:
                 seed = self._seed(32)
                 what = openings.what(draft, fieldset.resources, fieldset.fields, use.id)
                 place = places[use.id] = self._add(_WAITING, _ABSENT, seed)
-                self._touches.append(_Touch(place, access, self._tag(use.id), what, use, seed))
+                self._waiting.append(_Touch(place, access, self._tag(use.id), what, use, seed))
         return [places[use.id] for use in draft.subjects]
 
-    def write(self, batch: Batch, source: int, hour: int) -> None:
-        """Put all leaves into the ledger's open batch."""
+    def _add_bulk(self, access: int, subjects: list[str]) -> int:
+        for subject in subjects:
+            self._tag(subject)  # its key is made now, and sealed with the batch
+        seed = self._seed(32)
+        place = self._add(_WAITING, _ABSENT, seed)
+        self._waiting.append(_Bulk(place, access, subjects, seed))
+        return place
+
+    def write(self, batch: Batch, source: int, hour: int, lists: Blobs) -> None:
+        """Put all leaves into the ledger's open batch. Tag lists of bulk leaves are durable in `lists` when this returns."""
+        epoch = epoch_of(batch.hour(hour))
+        if epoch != self._epoch:
+            self._turn_to(epoch)
         done = 0
-        for touch in self._touches:
-            batch.add_all(hour, source, self._leaves[done : touch.place])
-            what = openings.touch(batch.hashes[touch.access], touch.what, touch.use.relation, touch.use.certainty)
-            batch.add_all(hour, source, [(Kind.TOUCH, touch.tag, record_commitment(what, touch.seed))])
-            self.groups[touch.place] = (None, what, None, None, None)
-            done = touch.place + 1
+        for item in self._waiting:
+            batch.add_all(hour, source, self._leaves[done : item.place])
+            access = batch.hashes[item.access]
+            if isinstance(item, _Bulk):
+                # Before its leaf: a leaf whose list is missing would leave the month's index for nobody to make.
+                tag, root = lists.put([self._tags[subject] for subject in item.subjects])
+                kind, what = Kind.BULK, openings.bulk(access, len(item.subjects), root)
+            else:
+                kind, tag, what = Kind.TOUCH, item.tag, openings.touch(access, item.what, item.use.relation, item.use.certainty)
+            batch.add_all(hour, source, [(kind, tag, record_commitment(what, item.seed))])
+            self.groups[item.place] = (None, what, None, None, None)
+            done = item.place + 1
         batch.add_all(hour, source, self._leaves[done:])
+
+    def _turn_to(self, epoch: str) -> None:
+        """Make all tags again for another month: it began while this was planned, or the clock went back into an earlier one."""
+        tags = {subject: self._memory.tag_of(self._subject.of("subject", subject), epoch) for subject in self._tags}
+        turned = {old: tags[subject] for subject, old in self._tags.items()}
+        self._leaves = [(kind, turned.get(tag, tag), commit) for kind, tag, commit in self._leaves]
+        self._waiting = [item._replace(tag=turned[item.tag]) if isinstance(item, _Touch) else item for item in self._waiting]
+        self._tags, self._epoch = tags, epoch
 
     def __len__(self) -> int:
         return len(self._leaves)

@@ -1,7 +1,8 @@
 """From a gathered batch to the store, in the order that survives a kill at any moment.
 
     1 leaves planned, rows built                      nothing on disk
-    2 sealed frame durable, under the ledger's lock   the write-ahead record
+    2 tag lists of bulk leaves durable, then the
+      sealed frame durable, under the ledger's lock   the write-ahead record
     3 leaves durable                                  acknowledged
     4 parts, rejected records, notes, positions       durable, not yet committed
     5 MANIFEST.json renamed                           committed
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from custodes.ledger.blobs import Blobs
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import SIZE, Kind, epoch_of, hour_of
 from custodes.minimise.pseudonym import Pseudonyms, base32
@@ -103,7 +105,7 @@ class Settler:
     ) -> None:
         self._folder, self._log, self._vault, self._memory = folder, log, vault, memory
         self._pseudonyms, self._minimiser, self._key = pseudonyms, minimiser, key
-        self._parts, self._disk = Parts(folder), Disk()
+        self._parts, self._disk, self._lists = Parts(folder), Disk(), Blobs(log.path)
         self._manifest = read_manifest(folder)
         self._fieldsets = Fieldsets(datamap, stored_fieldsets(folder, self._manifest))
         self._pending = _Pending()
@@ -187,7 +189,7 @@ class Settler:
         )
         raws = batch.sealed_raws()
         with self._log.batch() as leaves:
-            plan.write(leaves, state.number, hour)
+            plan.write(leaves, state.number, hour, self._lists)
             values = Values(
                 source=source.name,
                 number=state.number,
