@@ -147,7 +147,7 @@ def test_notes_are_recorded_in_the_ledger_and_readable_for_the_report(
         (coverage,) = opened.coverage()
         assert (coverage.accesses, coverage.resolved, coverage.notes) == (2, 2, ("records are missing",))
         kinds = [entry[1] for entry in opened.log().read(0, opened.log().size)]
-    assert kinds.count(7) == 3  # the home itself, the coverage manifest, the notes
+    assert kinds.count(7) == 4  # the home itself, its index log, the coverage manifest, the notes
     check(home, [b"S1 1 ann p1", b"gap 7", b"S1 2 ann p1"])
 
 
@@ -155,7 +155,7 @@ def test_a_coverage_manifest_is_recorded_once(home: Path, tmp_path: Path) -> Non
     for number in range(3):
         ingest(home, write(tmp_path / f"{number}.ndjson", records(3, seed=number)))
     with Home.open(home) as opened:
-        assert [entry[1] for entry in opened.log().read(0, opened.log().size)].count(7) == 2
+        assert [entry[1] for entry in opened.log().read(0, opened.log().size)].count(7) == 3  # home, index log, coverage
 
 
 def test_inputs_that_cannot_be_read_are_named_and_the_others_are_read(home: Path, tmp_path: Path) -> None:
