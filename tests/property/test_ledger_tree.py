@@ -1,15 +1,14 @@
-"""The tree, its tiles and its proofs against twenty lines of recursion straight from RFC 6962."""
+"""The tree, its tiles and its proofs against a recursion straight from RFC 6962."""
 
 from __future__ import annotations
 
-from functools import cache
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from merkle_reference import Reference
 
 from custodes.errors import BadInclusion
 from custodes.ledger.export import export
@@ -22,40 +21,13 @@ from custodes.ledger.static import Folder
 from custodes.ledger.tiles import parse_tile_path, tile_path, tiles_of
 from custodes.ledger.tree import Tree
 
-# — the reference —
-
 
 def entry(index: int) -> bytes:
     return b"entry %d" % index
 
 
-@cache
-def mth(start: int, end: int) -> bytes:
-    """The Merkle tree hash over entries `start` to `end`."""
-    if end == start:
-        return sha256(b"").digest()
-    if end - start == 1:
-        return sha256(b"\x00" + entry(start)).digest()
-    middle = start + (1 << (end - start - 1).bit_length() - 1)
-    return sha256(b"\x01" + mth(start, middle) + mth(middle, end)).digest()
-
-
-def path(index: int, start: int, end: int) -> list[bytes]:
-    if end - start == 1:
-        return []
-    middle = start + (1 << (end - start - 1).bit_length() - 1)
-    if index < middle:
-        return [*path(index, start, middle), mth(middle, end)]
-    return [*path(index, middle, end), mth(start, middle)]
-
-
-def steps(size: int, start: int, end: int, *, whole: bool = True) -> list[bytes]:
-    if size == end:
-        return [] if whole else [mth(start, end)]
-    middle = start + (1 << (end - start - 1).bit_length() - 1)
-    if size <= middle:
-        return [*steps(size, start, middle, whole=whole), mth(middle, end)]
-    return [*steps(size, middle, end, whole=False), mth(start, middle)]
+REFERENCE = Reference(entry)
+mth, path, steps = REFERENCE.mth, REFERENCE.path, REFERENCE.steps
 
 
 class Whole:
@@ -65,8 +37,6 @@ class Whole:
         step = 256**level
         return b"".join(mth(at * step, (at + 1) * step) for at in range(index * 256, index * 256 + width))
 
-
-# — the tests —
 
 SMALL = st.integers(1, 1200)
 
