@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from custodes.ledger.checkpoint import Checkpoint
     from custodes.ledger.index_log import IndexLog
     from custodes.ledger.log import Log
+    from custodes.ledger.witness_quorum import Publisher
     from custodes.model.run import SourceCoverage
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
@@ -59,16 +60,21 @@ class Home:
         self._index: IndexLog | None = None
 
     @classmethod
-    def create(cls, path: str | Path, simulated: bool = False) -> Home:
+    def create(cls, path: str | Path, simulated: bool = False, approvers: Mapping[str, str] | None = None) -> Home:
         """Make a home in a new or empty folder. Its first leaf says for good whether it is simulated.
 
-        Raises `ConfigError` if the folder holds anything: a home is never overwritten.
+        `approvers`: company id → public key (hex) of those who may ask for and approve erasures; they stand in the second leaf, and
+        there is no other way to a first key. Raises `ConfigError` if the folder holds anything: a home is never overwritten.
         """
+        from custodes.guard.enrolment import first_record, public_key
         from custodes.ledger.disk import Disk
         from custodes.ledger.log import Log
         from custodes.ledger.signer import Signer
 
         folder = Path(path)
+        keys = {actor: public_key(text) for actor, text in (approvers or {}).items()}
+        if keys:
+            first_record(keys)  # raises before anything is made
         _refuse_to_overwrite(folder)
         disk = Disk()
         disk.make_folder(folder)
@@ -85,6 +91,8 @@ class Home:
         home = cls(folder, Settings(ledger=LedgerSettings(origin=origin)))
         home._log = Log.create(folder / "ledger" / "log", origin, signer)
         home.record(_POLICY_LEAF, {"what": "home", "simulated": simulated, "origin": origin})
+        if keys:
+            home.record(_POLICY_LEAF, first_record({home.pseudonyms.of("actor", actor): key for actor, key in keys.items()}))
         home.index()
         home.log().publish()
         disk.rename(folder / "custodes.new.toml", folder / FILE)  # from here on it is a home
@@ -185,6 +193,15 @@ class Home:
             self._index = open_index(self.log(), folder, key, lambda what: self.record(_POLICY_LEAF, what))
         return self._index
 
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Publishes this home's logs, to the witnesses that the settings name. Raises `ConfigError` for their file."""
+        from custodes.ledger.witness_quorum import Publisher, read_witnesses
+
+        file, strict = self.settings.ledger.witnesses, self.settings.ledger.publish == "strict"
+        witnesses = read_witnesses(self.path / file, strict=strict) if file else None
+        return Publisher(self.path / "ledger", witnesses, lambda what: self.record(_POLICY_LEAF, what))
+
     def vault(self) -> Vault:
         """The sealed memory."""
         from custodes.store.vault import Vault
@@ -243,17 +260,24 @@ class Home:
             table_key=self._table_key(),
             datamap=self.datamap,
             policy=self.policy,
-            limits=Limits(limits.batch_records, limits.batch_mib * 2**20, coarse_net=limits.client_net == "coarse"),
+            limits=Limits(
+                limits.batch_records,
+                limits.batch_mib * 2**20,
+                coarse_net=limits.client_net == "coarse",
+                heartbeat_s=limits.heartbeat_s,
+            ),
+            publish=self.checkpoint,
         )
 
     def rooms(self) -> watch.Rooms:
         """Everything that the main path stands on. The caller closes `engine`."""
         from custodes import explain, rule, watch
         from custodes.explain import views
-        from custodes.model.run import Checkpoint
+        from custodes.ledger.witness_quorum import recorded_gaps
+        from custodes.model.run import Checkpoint, NotChecked
 
         context, accesses, registry = self.context(), self.accesses(), self.registry()
-        point = self.log().publish()
+        point = self.checkpoint()
 
         def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
             views.build(engine, accesses, context, self.datamap, self.policy, registry, since=since, until=until)
@@ -268,25 +292,33 @@ class Home:
             checkpoint=Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii")),
             coverage=lambda _: self.coverage(),
             rejected=self.rejected(),
+            unconfirmed=tuple(NotChecked("the record's witnesses", gap.text()) for gap in recorded_gaps(self.path / "ledger")),
             simulated=self.simulated,
         )
 
     # — the record —
 
-    def record(self, kind: int, what: Mapping[str, Json]) -> int:
-        """Append a leaf of kinds 4 to 10 about the home itself; its contents go sealed to the vault. Returns its index."""
+    def record(self, kind: int, what: Mapping[str, Json], now: datetime | None = None) -> int:
+        """Append a leaf of kinds 4 to 10 about the home itself; its contents go sealed to the vault. Returns its index.
+
+        `now`: instead of the clock.
+        """
         from custodes.store.recorder import Recorder
 
-        return Recorder(self.log(), self.vault()).record(kind, what)
+        return Recorder(self.log(), self.vault()).record(kind, what, now)
 
     def checkpoint(self) -> Checkpoint:
-        """Sign and publish what the log holds now, then the roots of the index that are due."""
+        """Sign what the log holds now, show it to the witnesses, publish it if they are enough; then the roots of the index due.
+
+        Returns what was signed.
+        """
         index, now = self.index(), datetime.now(UTC)
         if (over := index.month_to_close(now)) is not None:
-            self.record(_HEARTBEAT, {"what": "month", "closed": over})
-        point = self.log().publish()
+            self.record(_HEARTBEAT, {"what": "month", "closed": over}, now)
+        point = self.publisher.publish(self.log())
         # A kill here leaves the index behind the log; the next call brings it up.
-        index.publish(now)
+        index.publish(now, witnesses=self.publisher.witnesses)
+        self.publisher.note(index.log)
         return point
 
     def coverage(self) -> tuple[SourceCoverage, ...]:

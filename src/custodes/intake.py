@@ -16,8 +16,9 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,13 +26,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from custodes.errors import HomeInUse, InputError, NotDurable
+from custodes.ledger.leaf import Kind
+from custodes.ledger.pulse import Pulse
 from custodes.minimise.pseudonym import Pseudonyms
+from custodes.model.canonical import Json
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Raw
 from custodes.model.policy import Policy
 from custodes.source import Chunk, Follow, Position, Source
 from custodes.store.gather import Gathered, Replay, Stream
 from custodes.store.memory import Memory
+from custodes.store.recorder import Recorder
 from custodes.store.rows import Minimiser
 from custodes.store.settle import Settler
 from custodes.store.vault import Vault
@@ -69,11 +74,15 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Size of a batch: raw records, and their bytes. `coarse_net`: keep a client's /24 or /48 readable."""
+    """Size of a batch: raw records, and their bytes. `coarse_net`: keep a client's /24 or /48 readable.
+
+    `heartbeat_s`: seconds between two heartbeats of a log that is followed.
+    """
 
     records: int = 10_000
     bytes: int = 32 * 2**20
     coarse_net: bool = False
+    heartbeat_s: float = 600
 
 
 @dataclass(slots=True)
@@ -117,10 +126,14 @@ class Intake:
         datamap: DataMap,
         policy: Policy,
         limits: Limits,
+        publish: Callable[[], object],
     ) -> None:
-        """`key`: makes ids of records; `table_key`: wraps subjects' keys (32 random bytes each)."""
+        """`key`: makes ids of records; `table_key`: wraps subjects' keys (32 random bytes each).
+
+        `publish`: signs and publishes the log; called at the end of a run, and every second while logs are followed.
+        """
         self._home, self._log, self._vault, self._pseudonyms = home, log, vault, pseudonyms
-        self._key, self._table_key, self._datamap, self._limits = key, table_key, datamap, limits
+        self._key, self._table_key, self._datamap, self._limits, self._publish = key, table_key, datamap, limits, publish
         words = frozenset(policy.purposes) | frozenset(policy.never_purposes) if policy.purposes else PURPOSES
         self._vocabulary = words | frozenset(policy.never_purposes)
         self.stopping = False
@@ -156,6 +169,10 @@ class Intake:
             run.recover()
             run.end()
 
+    def quiet(self) -> AbstractContextManager[None]:
+        """Keep this home from taking anything in while the body runs. Raises `HomeInUse` if logs are being read."""
+        return self._lock()
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         try:
@@ -190,6 +207,22 @@ class Intake:
             memory.close()
 
 
+@dataclass(slots=True)
+class Beat:
+    """What was recorded of one source since its last heartbeat: raw records, accesses, records that could not be read."""
+
+    since: datetime
+    records: int = 0
+    accesses: int = 0
+    rejected: int = 0
+
+    def content(self, source: str) -> dict[str, Json]:
+        """Return the heartbeat's record."""
+        since = self.since.isoformat(timespec="seconds").replace("+00:00", "Z")
+        counts: dict[str, Json] = {"records": self.records, "accesses": self.accesses, "rejected": self.rejected}
+        return {"what": "heartbeat", "source": source, "since": since, **counts}
+
+
 @contextmanager
 def _no_cycle_search() -> Iterator[None]:
     """Keep Python from searching for reference cycles among the millions of objects of a run (a fifth of its time).
@@ -216,7 +249,8 @@ class _Run:
         self._carried: dict[str, bytes] = {}
         self._unsaved: dict[str, bytes] = {}
         self._recorded = 0
-        self._published = time.monotonic()
+        self._beats: dict[str, Beat] = {}
+        self._beaten = time.monotonic()
         self.report = IngestReport()
 
     def recover(self) -> None:
@@ -250,7 +284,14 @@ class _Run:
         self._finish(kind, stream)
 
     def follow(self, opened: Sequence[tuple[Source, str]], follow: Follow) -> None:
-        """Read all inputs in turns for as long as they give something."""
+        """Read all inputs in turns for as long as they give something; publish at a fixed pace, and write heartbeats."""
+        self._beats = {kind.name: Beat(datetime.now(UTC)) for kind, _ in opened}
+        with Pulse(self._intake._publish, _PUBLISH_EVERY_S) as pulse:  # noqa: SLF001  # one module, one task
+            self._follow(opened, follow, pulse)
+            self._commit()
+            self._beat()
+
+    def _follow(self, opened: Sequence[tuple[Source, str]], follow: Follow, pulse: Pulse) -> None:
         each = Follow(follow.poll_s / len(opened), follow.idle_stop_s)
         going = []
         for kind, path in opened:
@@ -271,6 +312,9 @@ class _Run:
                 self._take(kind, stream, chunk)
                 if not chunk.raws:
                     self._idle(kind, stream)
+            pulse.check()
+            if time.monotonic() - self._beaten >= self._intake._limits.heartbeat_s:  # noqa: SLF001  # see above
+                self._beat()
         for kind, stream, _ in going:
             self._finish(kind, stream)
 
@@ -278,7 +322,7 @@ class _Run:
         """Store what is left, join small parts, sign and publish."""
         self._commit()
         self._settler.flush(final=True)
-        self._log.publish()
+        self._intake._publish()  # noqa: SLF001  # see above
 
     def _open(self, kind: Source, path: str) -> Stream:
         name = f"{kind.name}\0{os.path.abspath(path)}"  # noqa: PTH100  # a word for the sealed name table, not a path to open
@@ -357,10 +401,14 @@ class _Run:
             self._batch.take(stream.parser.finish(), kind.name, self._memory, self._key, early=True)
             self._commit()
             self._settler.flush(final=False)
-        now = time.monotonic()
-        if now - self._published >= _PUBLISH_EVERY_S:
-            self._published = now
-            self._log.publish()
+
+    def _beat(self) -> None:
+        """Write a heartbeat of each source that is followed: silence is then told from a reader that has stopped."""
+        self._beaten, now = time.monotonic(), datetime.now(UTC)
+        recorder = Recorder(self._log, self._vault)
+        for name, beat in self._beats.items():
+            recorder.record(Kind.HEARTBEAT, beat.content(name), now)
+            self._beats[name] = Beat(now)
 
     def _commit(self) -> None:
         """Record the batch at hand and begin another."""
@@ -380,6 +428,10 @@ class _Run:
         if kind.name in self._unsaved:
             positions.append((f"{kind.name}\0last", self._unsaved.pop(kind.name)))
         made = self._settler.record(kind, batch, positions)
+        if beat := self._beats.get(kind.name):
+            beat.records += len(batch.raws)
+            beat.accesses += made.accesses
+            beat.rejected += len(batch.rejected)
         self.report.accesses += made.accesses
         self.report.touches += made.touches
         self.report.sources[kind.name] = self.report.sources.get(kind.name, 0) + made.accesses

@@ -19,9 +19,16 @@ SCHEMA: Final = "custodes.settings/1"
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """`origin`: the log's name, without a scheme, for its whole life. `key_name`: what its signatures are called (the origin)."""
+    """The record, and who confirms it.
+
+    `origin`: the log's name, without a scheme, for its whole life. `witnesses`: a policy file in the home that names the witnesses,
+    each with its URL, and the quorum (none: nobody is asked). `publish`: `strict` keeps the last checkpoint up that the quorum has
+    seen; `degraded` publishes without it.
+    """
 
     origin: str = ""
+    witnesses: str = ""
+    publish: str = "strict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,13 @@ class IntakeSettings:
 
     `batch_records`: raw records of one group commit. `batch_mib`: their bytes. `client_net`: `keyed` keeps the network of a
     client's address only as a keyed hash; `coarse` keeps the /24 or /48 readable (an address with its end cut off).
+    `heartbeat_s`: seconds between two leaves that say, for each log being followed, how much came since the last one.
     """
 
     batch_records: int = 10_000
     batch_mib: int = 32
     client_net: str = "keyed"
+    heartbeat_s: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +55,30 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasureSettings:
+    """How long a subject's accesses are kept before they may be erased.
+
+    `floor_days`: no younger access is erased. `cooling_days`: how long a request waits. Both may be lengthened beyond the default,
+    not shortened below it; a change is recorded, and a request is judged by the longest that was in force since it was made.
+    """
+
+    floor_days: int = 183
+    cooling_days: int = 14
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything in `custodes.toml`."""
 
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    erasure: ErasureSettings = field(default_factory=ErasureSettings)
 
 
-_PARTS: Final = {"ledger": LedgerSettings, "intake": IntakeSettings, "engine": EngineSettings}
-_CHOICES: Final = {"intake.client_net": ("keyed", "coarse")}
+_PARTS: Final = {"ledger": LedgerSettings, "intake": IntakeSettings, "engine": EngineSettings, "erasure": ErasureSettings}
+_LEAST: Final = {"erasure.floor_days": ErasureSettings().floor_days, "erasure.cooling_days": ErasureSettings().cooling_days}
+_CHOICES: Final = {"intake.client_net": ("keyed", "coarse"), "ledger.publish": ("strict", "degraded")}
 
 
 def read_settings(home: Path) -> Settings:
@@ -85,6 +108,7 @@ def settings_of(document: Mapping[str, object]) -> Settings:
         ledger=LedgerSettings(**_part("ledger", body)),  # type: ignore[arg-type]  # `_part` checked names and types
         intake=IntakeSettings(**_part("intake", body)),  # type: ignore[arg-type]  # likewise
         engine=EngineSettings(**_part("engine", body)),  # type: ignore[arg-type]  # likewise
+        erasure=ErasureSettings(**_part("erasure", body)),  # type: ignore[arg-type]  # likewise
     )
     if not settings.ledger.origin:
         raise ConfigError(f"{FILE}: ledger.origin is missing")
@@ -103,8 +127,8 @@ def _part(name: str, body: Mapping[str, object]) -> dict[str, object]:
             raise UnknownKey(f"{FILE}: unknown key {place!r}; expected {', '.join(sorted(known))}")
         if type(value) is not known[key]:
             raise ConfigError(f"{FILE}: {place} must be {'a whole number' if known[key] is int else 'text'}")
-        if known[key] is int and value < 1:
-            raise ConfigError(f"{FILE}: {place} must be 1 or more")
+        if known[key] is int and value < _LEAST.get(place, 1):
+            raise ConfigError(f"{FILE}: {place} must be {_LEAST.get(place, 1)} or more")
         if place in _CHOICES and value not in _CHOICES[place]:
             raise ConfigError(f"{FILE}: {place} must be one of {', '.join(_CHOICES[place])}")
     return given

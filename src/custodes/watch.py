@@ -13,7 +13,7 @@ from custodes import explain, rule
 from custodes.engine import Engine
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
-from custodes.model.run import Checkpoint, SourceCoverage, WatchRun
+from custodes.model.run import Checkpoint, NotChecked, SourceCoverage, WatchRun
 from custodes.rank import assemble, facts, lot_of_accesses, order, score, sift
 from custodes.rank import pictured as pictured_facts
 
@@ -33,6 +33,7 @@ class Rooms:
     checkpoint: Checkpoint | None
     coverage: Callable[[Engine], tuple[SourceCoverage, ...]]
     rejected: Mapping[str, int] = field(default_factory=dict)
+    unconfirmed: Sequence[NotChecked] = ()
     simulated: bool = False
 
 
@@ -75,7 +76,7 @@ def run(
         findings=_of(shown, ranked.findings),
         cut=order.added(cut, sieve.cut),
         audit=lot_of_accesses.draw(engine, rooms.checkpoint, shown),
-        not_checked=(*explained.not_checked, *shelf.not_checked),
+        not_checked=(*rooms.unconfirmed, *explained.not_checked, *shelf.not_checked),
         failed_rules=tuple(shelf.failed),
         coverage=rooms.coverage(engine),
         rejected=rooms.rejected,
