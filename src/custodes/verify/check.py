@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from custodes.errors import BadInclusion, ConfigError, CouldNotCheck, CustodesError, PartMissing
-from custodes.ledger.bundle import MAGIC
+from custodes.ledger.bundle import MAGIC, MOST_BYTES
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.fsck import fsck
+from custodes.ledger.index_check import IndexReport, recompute
 from custodes.ledger.leaf import leaf_hash
 from custodes.ledger.merkle import verify_inclusion
 from custodes.ledger.policy import Policy, parse_policy
@@ -72,7 +73,8 @@ def _log(path: Path, policy: Policy | None, report: VerifyReport) -> None:
         report.claim(Verdict.BROKEN, "checkpoint", str(wrong))
         return
     doubt = believe(checkpoint, policy, report)
-    found = fsck(path)
+    index = path.with_name("index")
+    found = fsck(path, index=index if (index / "signed").exists() else None)
     report.step(
         f"contents: {found.entries} entries hashed again, {found.tiles} stored tiles and {found.records} signed roots compared, "
         f"{found.sources} sources followed"
@@ -82,10 +84,40 @@ def _log(path: Path, policy: Policy | None, report: VerifyReport) -> None:
     for text in found.unread:
         report.claim(Verdict.UNVERIFIED, checkpoint.origin, text)
     _conclude(f"all {checkpoint.size} entries of {checkpoint.origin}", doubt or _empty(checkpoint), report)
+    if found.index is not None:
+        _index(index, found.index, policy, report)
+
+
+def _index(path: Path, found: IndexReport, policy: Policy | None, report: VerifyReport) -> None:
+    """The roots of a log's index, computed again; `path` holds the index log, whose own contents were checked before."""
+    try:
+        checkpoint = read_unverified(read_bytes(path / "checkpoint"))
+    except CustodesError as wrong:
+        report.claim(Verdict.BROKEN, "index", str(wrong))
+        return
+    doubt = believe(checkpoint, policy, report)
+    report.step(
+        f"index: {found.entries} roots of {found.months} months computed again from the entries below {found.covered} "
+        f"and {found.lists} tag lists"
+    )
+    _conclude(f"all {found.entries} roots of {checkpoint.origin}", doubt, report)
 
 
 def _folder(path: Path, policy: Policy | None, report: VerifyReport) -> None:
-    """A static folder of tiles and entry bundles."""
+    """A static folder of tiles and entry bundles, and the index beside it if there is one."""
+    _tiles(path, policy, report)
+    if not (path / "index" / "checkpoint").is_file():
+        return
+    _tiles(path / "index", policy, report)
+    found = recompute(path)
+    for text in found.problems:
+        report.claim(Verdict.BROKEN, "index", text)
+    for text in found.unread:
+        report.claim(Verdict.UNVERIFIED, "index", text)
+    _index(path / "index", found, policy, report)
+
+
+def _tiles(path: Path, policy: Policy | None, report: VerifyReport) -> None:
     try:
         checkpoint = read_unverified(read_bytes(path / "checkpoint"))
         doubt = believe(checkpoint, policy, report)
@@ -104,6 +136,9 @@ def _folder(path: Path, policy: Policy | None, report: VerifyReport) -> None:
 
 def _file(path: Path, policy: Policy | None, tag_key: bytes | None, report: VerifyReport) -> None:
     """A bundle or a proof."""
+    if path.stat().st_size > MOST_BYTES:
+        report.claim(Verdict.BROKEN, path.name, "it is larger than a bundle or proof can be, and was not read")
+        return
     try:
         data = read_bytes(path)
     except CouldNotCheck as wrong:

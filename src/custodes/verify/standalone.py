@@ -239,8 +239,6 @@ ALWAYS = {"README.txt", "checkpoint", "manifest.json", "openings.ndjson", "polic
 
 def read_container(data: bytes) -> dict[str, bytes]:
     """Return the members of a bundle. It is the one zip that its members make: any other byte anywhere is refused."""
-    if len(data) > MOST_BYTES:
-        raise Broken("the bundle is larger than 1 GiB")
     members: dict[str, bytes] = {}
     directory, at, last = b"", 0, ""
     while data[at : at + 4] == b"PK\x03\x04":
@@ -931,7 +929,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         policy = Path(options.policy).read_bytes() if options.policy else None
-        report = check(Path(options.path).read_bytes(), policy, read_tag_key(options.tag_key))
+        report = check(read_file(Path(options.path)), policy, read_tag_key(options.tag_key))
+    except Broken as wrong:
+        sys.stdout.write(f"BROKEN  {wrong}\n")
+        return 3
     except OSError as wrong:
         sys.stderr.write(f"error: {wrong.filename} cannot be read ({wrong.strerror})\n")
         return 2
@@ -945,6 +946,13 @@ def main(arguments: list[str]) -> int:
     words = {0: "PROVEN", 2: "NOT PROVEN: something could not be checked", 3: "BROKEN: nobody should trust this bundle"}
     sys.stdout.write("\n".join([*lines, words[code], ""]))
     return code
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes."""
+    if path.stat().st_size > MOST_BYTES:
+        raise Broken("it is larger than a bundle or proof can be, and was not read")
+    return path.read_bytes()
 
 
 def read_tag_key(given: str | None) -> bytes | None:
