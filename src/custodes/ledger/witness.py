@@ -49,11 +49,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An `add-checkpoint` as read; nothing in it is verified. `old`: size that the sender believes was cosigned last."""
+    """An `add-checkpoint` as read; nothing in it is verified. `old`: size that the sender believes was cosigned last.
+
+    `origin`: the first line of `note`, which may turn out to be none.
+    """
 
     old: int
     proof: tuple[bytes, ...]
-    note: Note
+    origin: str
+    note: bytes
 
 
 def parse_request(body: bytes) -> Request:
@@ -65,7 +69,10 @@ def parse_request(body: bytes) -> Request:
         raise Malformed("the body starts with `old`, a size without leading zeros, the proof and an empty line")
     if len(lines) - 1 > _MOST_HASHES:
         raise Malformed(f"a consistency proof has at most {_MOST_HASHES} hashes")
-    return Request(int(size[1]), tuple(_hash(line) for line in lines[1:]), parse(note))
+    origin, newline, _ = note.partition(b"\n")
+    if not newline:
+        raise Malformed("after the empty line stands a checkpoint")
+    return Request(int(size[1]), tuple(_hash(line) for line in lines[1:]), origin.decode("utf-8", "replace"), note)
 
 
 def _hash(line: str) -> bytes:
@@ -98,12 +105,13 @@ class Witness:
             request = parse_request(body)
         except Malformed as wrong:
             return _refused(400, str(wrong))
-        # 2. A log that this witness watches, and its signature. One of its keys is enough; a wrong line of any is not.
-        keys = self._logs.get(request.note.text.partition("\n")[0])
+        # 2. A log that this witness watches, and its signature. One of its keys is enough; a wrong or damaged line is not.
+        keys = self._logs.get(request.origin)
         if keys is None:
             return _refused(404, "this witness does not watch this log")
         try:
-            opened = verify(request.note, keys)
+            note = parse(request.note)
+            opened = verify(note, keys)
         except (BadSignature, Unsigned) as wrong:
             return _refused(403, str(wrong))
         # 3. A checkpoint, not smaller than what it is said to extend.
@@ -113,7 +121,7 @@ class Witness:
             return _refused(400, str(wrong))
         if request.old > wanted.size:
             return _refused(400, "the old size is larger than the checkpoint's")
-        own = [line for line in request.note.signatures if any((key.name, key.key_id) == (line.name, line.key_id) for key in keys)]
+        own = [line for line in note.signatures if any((key.name, key.key_id) == (line.name, line.key_id) for key in keys)]
         # 4. Compare and store: one transaction.
         return self._compare(request, wanted, list(dict.fromkeys(own)))
 
