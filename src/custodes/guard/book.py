@@ -141,7 +141,7 @@ class Book:
         if key is None:
             return Refusal("no-key", f"no key of {statement.approver} is in force: not enrolled, not for 24 hours yet, or revoked")
         if not is_signed(statement, signature, key):
-            return Refusal("no-key", f"this is not signed with the key of {statement.approver}")
+            return Refusal("signature", f"this is not signed with the key of {statement.approver}")
         # 4. Who hands in is who asks; what is asked for can be; who answers may.
         if asked is None:
             ours = statement.decision == REQUEST and statement.approver == request.by
@@ -167,6 +167,8 @@ class Book:
                 self.refusals.append((at, leaf.what))
             case Kind.ERASURE, "erasure":
                 self._read_erasure(leaf, at)
+            case Kind.ERASURE, "erased beside" if not any(asked.intent and not asked.done for asked in self.requests.values()):
+                self.unfounded.append(f"leaf {leaf.number} records what went with an erasure, and none was under way")
 
     def _read_request(self, leaf: Leaf, at: datetime) -> None:
         request, signed = request_of(leaf.what.get("request")), _signed(leaf.what)

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from custodes.errors import LedgerRewritten, PartMissing
 from custodes.ledger import leaf as leaves
 from custodes.model.canonical import Json
-from custodes.store.places import find_leaves
+from custodes.store.places import Read, find_leaves
 from custodes.store.recorder import OWN
 from custodes.store.vault import Vault
-
-if TYPE_CHECKING:
-    from custodes.ledger.log import Log
 
 
 class OwnLeaf(NamedTuple):
@@ -32,26 +29,25 @@ class OwnLeaf(NamedTuple):
     what: Mapping[str, Json]
 
 
-def own_leaves(log: Log, vault: Vault) -> list[OwnLeaf]:
-    """Return all leaves of source 0 with their contents, in order.
+def own_leaves(vault: Vault, read: Read, size: int, count: int | None) -> list[OwnLeaf]:
+    """Return all leaves of source 0 below `size` with their contents, in order. `read` gives entries of the log.
 
-    Raises `PartMissing` if the contents of one are not here, `LedgerRewritten` if they are not what it commits to.
+    `count`: how many there must be; None where somebody else looks for missing ones (`fsck`). Raises `PartMissing` if the contents
+    of one are not here, `LedgerRewritten` if they are not what it commits to.
     """
-    with log.batch() as batch:  # nothing is added: this is how to learn where the chain ends, with other processes at work
-        expected, size = batch.next_of(OWN)[0], batch.first
     found: list[OwnLeaf] = []
     for own in vault.own_records():
-        at = find_leaves(own.leaf, log.read, own.first, size)
+        at = find_leaves(own.leaf, read, own.first, size)
         if not at:
             continue  # sealed, then a crash: acknowledged to nobody
         leaf = leaves.decode(own.leaf)
         if leaf.commit != leaves.record_commitment(own.what, own.seed):
             raise LedgerRewritten(f"the sealed contents of leaf {at[0]} are not what it commits to")
-        if leaf.source != OWN or leaf.seq != len(found):
+        if leaf.source != OWN or (count is not None and leaf.seq != len(found)):
             raise _missing()
         hour = datetime.fromtimestamp(0, UTC) + timedelta(hours=leaf.hour)
         found.append(OwnLeaf(at[0], leaf.kind, hour, msgspec.json.decode(own.what)))
-    if len(found) != expected:
+    if count is not None and len(found) != count:
         raise _missing()
     return found
 

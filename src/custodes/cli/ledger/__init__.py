@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "export": "write the log as a static folder that any C2SP client reads",
     "hammer": "try the writer on this machine's disk, with kills",
     "witness": "be a witness: remember each log's largest checkpoint, cosign what extends it",
+    "erase": "erase one subject: two people, a waiting time, every step recorded; legal holds",
+    "approver": "the keys of those who may ask for and approve erasures",
 }
 """Command → one line for `--help`. Each lives in `custodes.cli.ledger.<command>` as `command`."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from custodes.cli.ledger.place import HOME, ledger_of, progress
+from custodes.cli.ledger.place import HOME, index_of, ledger_of, progress
 
 if TYPE_CHECKING:
     from custodes.ledger.fsck import FsckReport, Vault
@@ -29,7 +29,10 @@ def command(*, home: Path, deep: bool, form: str) -> int:
     """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes.ledger.fsck import fsck as check
 
-    report = check(ledger_of(home), _vault(home) if deep else None, progress=progress("checked"))
+    index = index_of(home)
+    report = check(ledger_of(home), _vault(home) if deep else None, index=index, progress=progress("checked"))
+    if deep:
+        _check_erasures(home, report)
     click.echo(_as_json(report) if form == "json" else "\n".join(_as_text(report, deep=deep)))
     return report.exit_code
 
@@ -41,6 +44,32 @@ def _vault(home: Path) -> Vault:
         return opened.vault()
 
 
+def _check_erasures(home: Path, report: FsckReport) -> None:
+    """Add erasures that nobody approved as they are recorded (a problem) and those that were begun and not completed (a note)."""
+    from datetime import UTC, datetime
+
+    from custodes.disclose.erasing import STALE
+    from custodes.errors import CustodesError
+    from custodes.guard.book import Book
+    from custodes.home import Home
+    from custodes.ledger.segments import Segments
+    from custodes.store.own_leaves import own_leaves
+
+    with Home.open(home) as opened:
+        try:
+            book = Book.of(own_leaves(opened.vault(), Segments(ledger_of(home)).read, report.entries, None))
+        except CustodesError as wrong:
+            report.unread.append(f"decisions about erasures: {wrong}")
+            return
+    for text in book.unfounded:
+        report.problem(text)
+    for asked in book.requests.values():
+        if asked.intent and not asked.done and datetime.now(UTC) - asked.intent > STALE:
+            report.notes.append(
+                f"erasure {asked.number} was begun more than 24 h ago and not completed: run `erase carry-out` again"
+            )
+
+
 def _as_text(report: FsckReport, *, deep: bool) -> list[str]:
     words = {0: "sound", 2: "could not be checked in full", 3: "BROKEN"}
     lines = [f"ledger {report.origin or '(no name)'}: {words[report.exit_code]}"]
@@ -49,6 +78,11 @@ def _as_text(report: FsckReport, *, deep: bool) -> list[str]:
     lines.append(
         f"  {report.opened} leaves opened against the vault" if deep else "  contents behind the leaves not opened (--deep)"
     )
+    if report.index is not None:
+        found = report.index
+        lines.append(
+            f"  index: {found.entries} roots of {found.months} months, {found.lists} tag lists, {found.covered} entries covered"
+        )
     lines += [f"  BROKEN  {text}" for text in report.problems]
     if report.untold:
         lines.append(f"  BROKEN  and {report.untold} more")
@@ -62,4 +96,8 @@ def _as_json(report: FsckReport) -> str:
     names = ("origin", "entries", "signed_entries", "segments", "tiles", "records", "signatures", "sources", "opened")
     facts = {name: getattr(report, name) for name in names}
     told = {"problems": report.problems, "untold": report.untold, "unread": report.unread, "notes": report.notes}
-    return json.dumps({"schema": "custodes.fsck/1", "exit": report.exit_code, **facts, **told}, ensure_ascii=False, indent=1)
+    index = (
+        None if report.index is None else {name: getattr(report.index, name) for name in ("entries", "months", "lists", "covered")}
+    )
+    document = {"schema": "custodes.fsck/1", "exit": report.exit_code, **facts, "index": index, **told}
+    return json.dumps(document, ensure_ascii=False, indent=1)
