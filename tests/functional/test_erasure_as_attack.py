@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from erasing_stage import DAY, LATER, SUBJECT, Stage, public_of, seed_of, staff_row
+from approval_stage import DAY, LATER, SUBJECT, Stage, public_of, seed_of, staff_row
 
 from custodes import decisions
 from custodes.errors import Refused
