@@ -20,7 +20,12 @@ FAULTS = {
     "registry-key": ("explain/__init__.py", "import custodes.protected.key"),
     "drivers": ("explain/__init__.py", "import duckdb"),
     "sqlite": ("explain/__init__.py", "import sqlite3"),
-    "outsiders": ("ledger/merkle.py", "import http.client"),
+    "sqlite ": ("ledger/witness_client.py", "import sqlite3"),
+    "outsiders": ("verify/check.py", "import custodes.ledger.witness_client"),
+    "outsiders ": ("verify/check.py", "import urllib.request"),
+    "quiet-ledger": ("ledger/merkle.py", "import http.client"),
+    "quiet-ledger ": ("ledger/log.py", "import custodes.ledger.witness_client"),
+    "witnesses": ("ledger/witness.py", "import click"),
     "arrow-in-model": ("model/draft.py", "import pyarrow"),
     "shelves": ("sources/access/__init__.py", "import custodes.sources.cloudtrail"),
     "no-cycles": ("ledger/merkle.py", "import custodes.intake"),
@@ -83,6 +88,12 @@ def _contracts() -> list[dict[str, object]]:
 
 def test_no_contract_has_an_exception() -> None:
     assert not [contract for contract in _contracts() if "ignore_imports" in contract]
+
+
+def test_every_module_of_the_ledger_is_quiet_or_a_witness() -> None:
+    listed = next(contract["source_modules"] for contract in _contracts() if contract["id"] == "quiet-ledger")
+    modules = {file.stem for file in (ROOT / "src/custodes/ledger").glob("*.py")} - {"__init__"}
+    assert listed == sorted(f"custodes.ledger.{name}" for name in modules if not name.startswith("witness"))
 
 
 def test_every_contract_has_a_planted_fault() -> None:
