@@ -13,12 +13,14 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from struct import iter_unpack
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from custodes.errors import LedgerRewritten, PartMissing
-from custodes.ledger.disk import Disk
 from custodes.ledger.merkle import fold, leaf_hashes
 from custodes.ledger.segments import read_bytes
+
+if TYPE_CHECKING:
+    from custodes.ledger.disk import Disk  # which readers need not have
 
 FOLDER: Final = "blobs"
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
@@ -29,18 +31,21 @@ class Blobs:
 
     def __init__(self, log: Path, disk: Disk | None = None) -> None:
         self.path = log / FOLDER
-        self._disk = disk or Disk()
+        self._disk = disk
 
     def put(self, tags: Collection[bytes]) -> tuple[bytes, bytes]:
         """Write a list durably; return its SHA-256 and the RFC 6962 root over its tags. Repeatable; raises `NotDurable`."""
+        from custodes.ledger.disk import Disk
+
         ordered = sorted(set(tags))
         data = b"".join(ordered)
         digest = sha256(data).digest()
         file = self.path / digest.hex()
         if not file.exists():
+            disk = self._disk or Disk()
             if not self.path.exists():
-                self._disk.make_folder(self.path)
-            self._disk.replace(file, data)
+                disk.make_folder(self.path)
+            disk.replace(file, data)
         return digest, fold(leaf_hashes(ordered))
 
     def read(self, digest: bytes) -> list[bytes]:

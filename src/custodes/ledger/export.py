@@ -1,5 +1,8 @@
 """Write a log out as the static folder that any C2SP client reads: `checkpoint`, `tile/<level>/…`, `tile/entries/…`.
 
+Beside it lie `blobs/` (tag lists of bulk leaves) and `index/` (the index log as a folder of the same kind): whoever holds it
+computes every root of the index again, without a key.
+
 The folder is of one published size. Exporting again into the same folder goes on where it stopped, puts the checkpoint last, and
 then deletes the partial tiles that full ones have replaced: kept, they grow a log to many times its size.
 """
@@ -10,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from custodes.errors import ConfigError, LedgerRewritten
+from custodes.ledger.blobs import FOLDER as BLOBS
+from custodes.ledger.blobs import Blobs
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.disk import Disk
 from custodes.ledger.merkle import TILE_BYTES, WIDTH
@@ -27,8 +32,31 @@ def export(path: Path, target: Path, *, progress: Progress | None = None) -> Che
     Raises `LedgerRewritten`, and leaves the old checkpoint in `target`, if the stored tiles do not lead to the published root;
     `ConfigError` if `target` holds another log or a larger one.
     """
+    index = path.with_name("index")
+    # The index first: what it covers was published before, so the log as published now holds it.
+    roots = read_unverified(read_bytes(index / "checkpoint")) if (index / "checkpoint").exists() else None
     published = read_unverified(read_bytes(path / "checkpoint"))
     _check_target(target, published)
+    if roots is not None:
+        _check_target(target / "index", roots)
+    _lists(path, target)
+    _write(path, target, published, progress)
+    if roots is not None:
+        _write(index, target / "index", roots, None)
+    return published
+
+
+def _lists(path: Path, target: Path) -> None:
+    """Copy the tag lists: before the leaves that name them."""
+    lists, disk = Blobs(path), Disk()
+    for name in lists.names():
+        file = target / BLOBS / name
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            disk.replace(file, read_bytes(lists.path / name))
+
+
+def _write(path: Path, target: Path, published: Checkpoint, progress: Progress | None) -> None:
     reader, disk = Segments(path), Disk()
     if root_of(reader, published.size) != published.root:
         raise LedgerRewritten("the stored tiles do not lead to the published root; run fsck")
@@ -47,7 +75,6 @@ def export(path: Path, target: Path, *, progress: Progress | None = None) -> Che
     # Before this line readers see the old size, whose files are all still there; after it the new one, whose files all are.
     disk.replace(target / "checkpoint", published.note)
     _delete_stale(target)
-    return published
 
 
 def _wanted(size: int) -> Iterator[tuple[int, int, int]]:

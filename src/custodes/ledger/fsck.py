@@ -2,6 +2,7 @@
 
     contents → leaf hashes → stored tiles → the root of every record in `signed` → its signatures → `checkpoint` is the last
     record, byte for byte → `seq` and `prev` of every source → what a vault says of the contents behind the leaves
+    → the index log, likewise, and each of its roots from the leaves and tag lists
 
 The outcome is a report, also for the worst log; nothing is raised for content. `problems` mean that nobody should trust the log
 (exit 3), `unread` that a part could not be looked at (exit 2), `notes` are facts worth knowing that prove nothing.
@@ -19,6 +20,7 @@ from typing import Final, Protocol
 from custodes.errors import CustodesError
 from custodes.ledger.chain import End, ends_of, parse_edge
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
+from custodes.ledger.index_check import IndexReport, check_index
 from custodes.ledger.leaf import NO_PREV, SIZE, VERSION
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, leaf_hashes
 from custodes.ledger.note import Key, Note, parse, parse_key, verify
@@ -71,6 +73,8 @@ class FsckReport:
     unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     untold: int = 0
+    index: IndexReport | None = None
+    """What was found about the roots of the index, if they were looked at; its problems are among `problems`."""
     last: Checkpoint | None = None
     """The last record of `signed`, if it can be read (its signatures are a matter of `problems`)."""
 
@@ -92,14 +96,21 @@ Progress = Callable[[int, int], None]
 
 
 def fsck(
-    path: Path, vault: Vault | None = None, *, keys: Sequence[Key] | None = None, progress: Progress | None = None
+    path: Path,
+    vault: Vault | None = None,
+    *,
+    keys: Sequence[Key] | None = None,
+    index: Path | None = None,
+    progress: Progress | None = None,
 ) -> FsckReport:
-    """Check the log in the directory `path`, and with `vault` the contents behind its leaves.
+    """Check the log in the directory `path`, with `vault` the contents behind its leaves, with `index` its index log there.
 
     `keys`: the reader's keys; without them the log's own (`vkey`) are used, which find damage but not an exchanged log.
     May run while a writer appends: what is not signed yet is checked for its form only.
     """
     report = FsckReport()
+    # 0. The index log on its own, and before the log that it covers: a writer may be at work.
+    index_report = None if index is None else fsck(index)
     # 1. The keys that every record must be signed with. A log's own list must name all signers, a reader's need not.
     own = keys is None
     known = _vkeys(path / "vkey", report) if keys is None else list(keys)
@@ -119,7 +130,24 @@ def fsck(
     # 5. What lies behind the leaves.
     if vault is not None:
         _check_vault(vault, reader, report)
+    # 6. Each root of the index, from the leaves and tag lists.
+    if index is not None and index_report is not None:
+        _check_index(index, index_report, path, report)
     return report
+
+
+def _check_index(index: Path, own: FsckReport, path: Path, report: FsckReport) -> None:
+    for text in own.problems:
+        report.problem(f"index log: {text}")
+    report.untold += own.untold
+    report.unread += [f"index log: {text}" for text in own.unread]
+    if own.last is None or report.last is None or own.problems or own.unread:
+        return
+    found = report.index = check_index(path, index, own.origin, own.signed_entries, report.last)
+    for text in found.problems:
+        report.problem(f"index: {text}")
+    report.unread += [f"index: {text}" for text in found.unread]
+    report.notes += found.notes
 
 
 def _read(path: Path, report: FsckReport) -> bytes | None:

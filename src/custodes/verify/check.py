@@ -89,22 +89,25 @@ def _log(path: Path, policy: Policy | None, report: VerifyReport) -> None:
 
 
 def _index(path: Path, found: IndexReport, policy: Policy | None, report: VerifyReport) -> None:
-    """The roots of a log's index, computed again; `path` holds the index log, whose own contents were checked before."""
+    """The index log's own directory; its contents were hashed with those of the log that it covers."""
     try:
         checkpoint = read_unverified(read_bytes(path / "checkpoint"))
     except CustodesError as wrong:
         report.claim(Verdict.BROKEN, "index", str(wrong))
         return
-    doubt = believe(checkpoint, policy, report)
+    _roots(found, checkpoint.origin, believe(checkpoint, policy, report), report)
+
+
+def _roots(found: IndexReport, origin: str, doubt: str, report: VerifyReport) -> None:
     report.step(
         f"index: {found.entries} roots of {found.months} months computed again from the entries below {found.covered} "
         f"and {found.lists} tag lists"
     )
-    _conclude(f"all {found.entries} roots of {checkpoint.origin}", doubt, report)
+    _conclude(f"all {found.entries} roots of {origin}", doubt, report)
 
 
 def _folder(path: Path, policy: Policy | None, report: VerifyReport) -> None:
-    """A static folder of tiles and entry bundles, and the index beside it if there is one."""
+    """A static folder of tiles and entry bundles, and the index in it if there is one."""
     _tiles(path, policy, report)
     if not (path / "index" / "checkpoint").is_file():
         return
@@ -114,7 +117,7 @@ def _folder(path: Path, policy: Policy | None, report: VerifyReport) -> None:
         report.claim(Verdict.BROKEN, "index", text)
     for text in found.unread:
         report.claim(Verdict.UNVERIFIED, "index", text)
-    _index(path / "index", found, policy, report)
+    _roots(found, f"the index in {path.name}", "", report)
 
 
 def _tiles(path: Path, policy: Policy | None, report: VerifyReport) -> None:
@@ -182,5 +185,5 @@ def _conclude(what: str, doubt: str, report: VerifyReport) -> None:
     """INCLUDED unless something was broken or missing."""
     if doubt:
         report.claim(Verdict.UNVERIFIED, what, doubt)
-    elif not report.claims:
+    elif all(claim.verdict is Verdict.INCLUDED for claim in report.claims):
         report.claim(Verdict.INCLUDED, what)

@@ -23,6 +23,12 @@ def ledger_of(home: Path) -> Path:
     return folder
 
 
+def index_of(home: Path) -> Path | None:
+    """Return the folder of a home's index log, also if it is gone; None in a home that never had one."""
+    folder = home / "ledger" / "index"
+    return folder if folder.exists() or (home / "keys" / "index.key").exists() else None
+
+
 def progress(word: str) -> Callable[[int, int], None] | None:
     """Return a progress line for stderr, or None where nobody watches. `word`: what is being done."""
     if not sys.stderr.isatty():
