@@ -99,6 +99,17 @@ def test_every_printed_command_works(street: Street) -> None:
     _run("ledger", "fsck", "--home", str(street.home))
 
 
+def test_the_demo_proves_a_bundle_from_a_folder_that_holds_nothing_else(street: Street) -> None:
+    assert "    PROVEN" in street.said.splitlines()
+    assert re.search(r"^    COMPLETE  \d{4}-\d\d: \d+ entries about you", street.said, re.MULTILINE)
+    folder = street.home / "outsider"
+    assert sorted(file.name for file in folder.iterdir()) == ["my.policy", "simulated.custodes-bundle", "verify.py"]
+    command = [sys.executable, "-I", "-S", "verify.py", "simulated.custodes-bundle", "--policy", "my.policy"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "PROVEN")
+    assert sorted(file.name for file in folder.iterdir()) == ["my.policy", "simulated.custodes-bundle", "verify.py"]
+
+
 def test_pseudonyms_throughout_unless_revealed(street: Street) -> None:
     episode = next(c for c in street.truth["campaigns"] if c["scenario"] == "F01")  # type: ignore[attr-defined]
     names = [*episode["actors"], *episode["subjects"], *episode["linked"]]

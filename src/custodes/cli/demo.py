@@ -1,8 +1,9 @@
-"""`custodes demo`: a simulated company with a planted campaign, the whole street, and a report, in under two minutes."""
+"""`custodes demo`: a simulated company with a planted campaign, the whole street, a report and a proof, in under two minutes."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from custodes.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
     from custodes.home import Home
+    from custodes.model.run import WatchRun
 
 _MOST_SHOWN = 5
+_BUNDLE = "simulated.custodes-bundle"
 
 
 @click.command()
@@ -25,6 +28,9 @@ _MOST_SHOWN = 5
 @click.option("--size", type=click.Choice(["tiny", "demo"]), default="demo", show_default=True, help="How large a company.")
 def command(*, folder: Path | None, seed: int, size: str) -> int:
     """Build a simulated company, run the whole street, print the ranked campaigns, write the report, check the ledger.
+
+    Then one of its people gets a bundle with every look at them, and `verify.py` proves it from a folder (HOME/outsider) that
+    holds the script, the bundle and the reader's policy, nothing else.
 
     \b
     custodes demo
@@ -44,7 +50,7 @@ def command(*, folder: Path | None, seed: int, size: str) -> int:
 def _build(exports: Path, seed: int, size: str) -> None:
     from custodes import world
 
-    with _step("1/4 a simulated company with a planted campaign") as say:
+    with _step("1/5 a simulated company with a planted campaign") as say:
         world.build(["F01"], seed=seed, out=exports, size=size, progress=lambda done, days: say(f"day {done} of {days}"))
 
 
@@ -52,7 +58,7 @@ def _record(target: Path, exports: Path) -> None:
     from custodes.cli.load import load_folder
     from custodes.home import Home
 
-    with _step("2/4 every access recorded, sealed, minimised") as say, Home.create(target, simulated=True) as home:
+    with _step("2/5 every access recorded, sealed, minimised") as say, Home.create(target, simulated=True) as home:
         load_folder(home, exports, say=say)
         home.checkpoint()
 
@@ -64,15 +70,20 @@ def _watch(target: Path) -> None:
 
     report = target / "report-simulated.html"
     with Home.open(target) as home:
-        with _step("3/4 explained, judged, ranked"):
+        with _step("3/5 explained, judged, ranked"):
             run = run_watch(home, since=None, until=None, budget=20)
             display = display_of(home, run)
             write_report(run, display, report)
-        with _step("4/4 the ledger, checked from its contents up"):
+        with _step("4/5 the ledger, checked from its contents up"):
             _check(home)
+        with _step("5/5 a bundle for one of its people, proven by verify.py in a folder of its own"):
+            proof = _prove(home, run)
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         lines = list(as_text(run, display, colour=colour, most=_MOST_SHOWN))
     for line in lines:
+        click.echo(line)
+    click.echo("")
+    for line in proof:
         click.echo(line)
     click.echo("")
     click.echo(f"look    the pictures behind these sentences: {report}")
@@ -87,6 +98,38 @@ def _check(home: Home) -> None:
     report = fsck(home.path / "ledger" / "log", home.vault())
     if report.problems:
         raise VerificationError(f"the ledger check found {len(report.problems)} problems; the first: {report.problems[0]}")
+
+
+def _prove(home: Home, run: WatchRun) -> list[str]:
+    """Hand a subject of the first campaign a bundle and run its verifier as an outsider would; return what it said.
+
+    The contents that it shows the subject stay out: on this screen everybody is a pseudonym.
+    """
+    from custodes.cli.ledger.prove import bundle_of_subject, write_private
+    from custodes.disclose.bundle import script
+    from custodes.ledger.evidence import policy_of
+
+    subject = next((subject for campaign in run.campaigns for subject in campaign.subjects), None)
+    key = None if subject is None else home.tag_key(subject)
+    if key is None:
+        return ["no campaign was found, so nobody was given a bundle"]
+    folder, key_file = home.path / "outsider", home.path / "simulated.tag-key"
+    folder.mkdir()
+    bundle_of_subject(home, key, (None, None), folder / _BUNDLE, with_actor=False)
+    write_private(key_file, key.hex().encode() + b"\n")
+    (folder / "verify.py").write_bytes(script())
+    (folder / "my.policy").write_bytes(policy_of(home.path / "ledger" / "log", home.path / "ledger" / "index"))
+    arguments = ["verify.py", _BUNDLE, "--policy", "my.policy", "--tag-key", f"../{key_file.name}"]
+    done = subprocess.run(  # noqa: S603  # our own script with this interpreter
+        [sys.executable, "-I", "-S", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    if done.returncode != 0:
+        raise VerificationError(f"verify.py did not prove the bundle (exit code {done.returncode})")
+    said = done.stdout.splitlines()
+    shown = [f"    {line}" for line in said if not line.startswith((" ", "INCLUDED"))]
+    count = sum(line.startswith("INCLUDED") for line in said)
+    shown.insert(-1, f"    INCLUDED  {count} entries, each with what, why and from where, which {subject} reads")
+    return [f"prove   that these are all looks at one person: cd {folder} && python {' '.join(arguments)}", *shown]
 
 
 class _step:  # noqa: N801  # reads as a word in `with _step(…)`

@@ -83,11 +83,12 @@ def command(  # as click calls it
     with Home.open(home) as opened:
         if leaf is not None:
             _bundle_of_leaf(opened, leaf, output, with_actor=with_actor)
-            return 0
-        key = _tag_key(opened, subject, subject_from, subject_key)
-        _bundle_of_subject(opened, key, (since, until), output, with_actor=with_actor)
-        if tag_key_out is not None:
-            _write(tag_key_out, key.hex().encode() + b"\n", os.O_EXCL)
+        else:
+            key = _tag_key(opened, subject, subject_from, subject_key)
+            bundle_of_subject(opened, key, (since, until), output, with_actor=with_actor)
+            if tag_key_out is not None:
+                write_private(tag_key_out, key.hex().encode() + b"\n", os.O_EXCL)
+    click.echo(f"{output}: checked as its reader will; it holds personal data", err=True)
     return 0
 
 
@@ -121,7 +122,11 @@ def _bundle_of_leaf(home: Home, leaf: int, output: Path, *, with_actor: bool) ->
     _hand_out(home, leaf_bundle(_sources(home), [leaf], with_actor=with_actor), "leaf", output, with_actor=with_actor)
 
 
-def _bundle_of_subject(home: Home, key: bytes, span: tuple[str | None, str | None], output: Path, *, with_actor: bool) -> None:
+def bundle_of_subject(home: Home, key: bytes, span: tuple[str | None, str | None], output: Path, *, with_actor: bool) -> None:
+    """Publish log and index, and write the bundle about the holder of a tag key to `output`, recorded first.
+
+    `span`: first and last month, None for those of the record. Raises as `disclose.bundle.subject_bundle`.
+    """
     from datetime import UTC, datetime
 
     from custodes.disclose.bundle import months_of, subject_bundle
@@ -146,8 +151,7 @@ def _hand_out(home: Home, data: bytes, kind: str, output: Path, *, with_actor: b
     groups = ["what", "where", "who", "why"] if with_actor else ["what", "where", "why"]
     # Before this line nobody has seen the bundle; after it, whoever reads the record knows that looks were opened, and which file.
     home.record(_DECISION, {"what": "bundle", "about": kind, "groups": groups, "sha256": sha256(data).hexdigest()})
-    _write(output, data)
-    click.echo(f"{output}: {len(data):,} bytes, checked; it holds personal data", err=True)
+    write_private(output, data)
 
 
 def _tag_key(home: Home, subject: str | None, subject_from: TextIO | None, subject_key: Path | None) -> bytes:
@@ -178,8 +182,8 @@ def _month(text: str | None) -> str | None:
     return text
 
 
-def _write(path: Path, data: bytes, flags: int = os.O_TRUNC) -> None:
-    """Write a file that only its owner reads."""
+def write_private(path: Path, data: bytes, flags: int = os.O_TRUNC) -> None:
+    """Write a file that only its owner reads. Raises `InputError`."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb") as file:
             file.write(data)
