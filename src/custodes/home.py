@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
     from custodes.store.desk import Desk
+    from custodes.store.erasure import Eraser
+    from custodes.store.own_leaves import OwnLeaf
     from custodes.store.vault import Vault
 
 _KEYS: Final = ("pseudonym", "registry", "vault", "display")
@@ -210,9 +212,28 @@ class Home:
 
     def tag_key(self, subject: str) -> bytes | None:
         """Return k_tag of a subject (pseudonym), or None if no access of it was recorded, or it was erased."""
-        from custodes.store.subject_keys import Wrapping, find_tag_key
+        from custodes.ledger.leaf import tag_key
+        from custodes.store.subject_keys import Wrapping, find_key
 
-        return find_tag_key(self.vault(), Wrapping(self._table_key()), subject)
+        found = find_key(self.vault(), Wrapping(self._table_key()), subject)
+        return None if found is None else tag_key(found.key)
+
+    def eraser(self) -> Eraser:
+        """What destroys the data of one subject; who may ask for it is decided elsewhere."""
+        from custodes.store.erasure import Eraser
+
+        return Eraser(
+            self.path,
+            log=self.log(),
+            vault=self.vault(),
+            desk=self.desk(),
+            pseudonyms=self.pseudonyms,
+            key=self._record_key(),
+            table_key=self._table_key(),
+            settle=self.intake().settle,
+            record=self.record,
+            unprotect=self.registry().forget,
+        )
 
     def accesses(self) -> Accesses:
         """The stored accesses."""
@@ -256,7 +277,7 @@ class Home:
             log=self.log(),
             vault=self.vault(),
             pseudonyms=self.pseudonyms,
-            key=blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest(),
+            key=self._record_key(),
             table_key=self._table_key(),
             datamap=self.datamap,
             policy=self.policy,
@@ -271,16 +292,19 @@ class Home:
 
     def rooms(self) -> watch.Rooms:
         """Everything that the main path stands on. The caller closes `engine`."""
-        from custodes import explain, rule, watch
+        from custodes import explain, own_use, watch
         from custodes.explain import views
         from custodes.ledger.witness_quorum import recorded_gaps
         from custodes.model.run import Checkpoint, NotChecked
 
         context, accesses, registry = self.context(), self.accesses(), self.registry()
+        shelf = own_use.shelf_of(self.path)
+        own_use.note_rules(self.own_leaves(), self.record, shelf)
         point = self.checkpoint()
 
         def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
-            views.build(engine, accesses, context, self.datamap, self.policy, registry, since=since, until=until)
+            own = own_use.own_record(self.own_leaves())
+            views.build(engine, accesses, context, self.datamap, self.policy, registry, since=since, until=until, own=own)
 
         return watch.Rooms(
             engine=self.engine(),
@@ -288,7 +312,7 @@ class Home:
             policy=self.policy,
             loaded=context.tables(),
             templates=explain.load_templates(),
-            rules=rule.load_shelf(),
+            rules=shelf,
             checkpoint=Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii")),
             coverage=lambda _: self.coverage(),
             rejected=self.rejected(),
@@ -306,6 +330,23 @@ class Home:
         from custodes.store.recorder import Recorder
 
         return Recorder(self.log(), self.vault()).record(kind, what, now)
+
+    def own_leaves(self) -> list[OwnLeaf]:
+        """The home's own leaves with their contents, in order. Raises `PartMissing` or `LedgerRewritten` if one is not whole."""
+        from custodes.store.own_leaves import own_leaves
+        from custodes.store.recorder import OWN
+
+        log = self.log()
+        with log.batch() as batch:  # nothing is added: this is how to learn the ends of a log that others append to
+            size, count = batch.first, batch.next_of(OWN)[0]
+        return own_leaves(self.vault(), log.read, size, count)
+
+    def note_use(self, act: str, about: str | None = None) -> None:
+        """Record that somebody uses custodes itself, before the answer: `act` is watch, explain or reveal. Durable on return."""
+        from custodes import own_use
+
+        who = self.pseudonyms.of("actor", own_use.login())
+        own_use.note_use(self.own_leaves(), self.record, who, act, about)
 
     def checkpoint(self) -> Checkpoint:
         """Sign what the log holds now, show it to the witnesses, publish it if they are enough; then the roots of the index due.
@@ -360,6 +401,9 @@ class Home:
         return found
 
     # — keys —
+
+    def _record_key(self) -> bytes:
+        return blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest()
 
     def _table_key(self) -> bytes:
         return blake2b(b"subject keys", key=self._key("vault"), digest_size=32).digest()

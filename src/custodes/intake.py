@@ -165,7 +165,12 @@ class Intake:
 
     def recover(self) -> None:
         """Complete what a killed run left, without reading anything. Raises `HomeInUse`."""
-        with self._lock(), self._run(None) as run:
+        with self._lock():
+            self.settle()
+
+    def settle(self) -> None:
+        """Do what `recover` does, for a caller who holds `quiet`."""
+        with self._run(None) as run:
             run.recover()
             run.end()
 

@@ -1,144 +1,145 @@
-"""A small company with approvers, a few looks, and a clock: for tests of erasure and of the keys that allow it."""
+"""A home with marked people, and plain ways to open everything in it. For tests of erasure."""
 
 from __future__ import annotations
 
-import csv
 import json
-import shutil
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import msgspec
+from intake_reading import ingest, new_home, write
 
-from custodes import decisions
-from custodes.guard.approval import APPROVE, Statement, sign
-from custodes.guard.book import Asked
 from custodes.home import Home
+from custodes.ledger.leaf import Kind
+from custodes.store.erasure import Erased
+from custodes.store.keys import KeyDestroyed
+from custodes.store.sealed import Stream
 
-SUBJECT, OTHER = "customer-4711", "customer-4712"
-DAY = timedelta(days=1)
-OLD = datetime(2026, 1, 10, tzinfo=UTC)
-LATER = datetime.now(UTC).replace(microsecond=0) + 200 * DAY
-"""All accesses of the stage are older than the floor by then: their leaves are of today."""
-PEOPLE = {
-    "ada": ("privacy/office/dublin", "gwen"),
-    "ben": ("legal/counsel/austin", "gwen"),
-    "cleo": ("oversight/outside", ""),
-    "dora": ("support/tier2/dublin", "hugo"),
-    "finn": ("support/tier1/dublin", "hugo"),
-    "gwen": ("executive/office", ""),
-    "hugo": ("operations/lead", "gwen"),
-    "reader": ("support/tier1/dublin", "hugo"),
-    "mole": ("support/tier1/austin", "hugo"),
-    "ben2": ("oversight/outside", ""),
-}
-"""Actor → unit, manager. Accesses are by `reader` and `mole`."""
-FIRST = ("ada", "ben", "ben2", "cleo", "dora", "finn", "hugo")
-"""Those with a first key: `ada` asks, `ben` and `cleo` stand outside support, `dora` and `finn` within, `hugo` above; `ben2` is a
-second account of the person behind `ben`."""
+WHO = "subject-kanarie"
+OTHER = "subject-drossel"
+MARKS = (b"kanarie",)
+"""What must be nowhere once `WHO` is erased. Everything that is about `WHO` alone holds it."""
 
 
-def seed_of(name: str) -> bytes:
-    """Return a person's private key."""
-    return name.encode().ljust(32, b".")
+def marked(count: int = 30) -> list[bytes]:
+    """Return records about `WHO`, about others, about both, and some that cannot be read; those about `WHO` alone are marked."""
+    base = {"time": "2026-09-01T10:00:00Z", "actor": "staff-1", "action": "read", "system": "crm", "resource": "profile"}
+    made: list[dict[str, Any]] = []
+    for number in range(count):
+        mine = {
+            **base,
+            "id": f"own-kanarie-{number}",
+            "subjects": [WHO],
+            "purpose": f"kanarie asked {number}",
+            "reason": f"TICKET-kanarie-{number}",
+            "query": "select * from people where name = 'kanarie'",
+            "session": f"session-{number}",
+            "favourite_colour": "kanarie yellow",
+            "client_address": "203.0.113.77",
+        }
+        theirs = {**base, "id": f"own-{number}", "subjects": [f"person-{number % 7}"], "reason": "TICKET-1", "actor": "staff-2"}
+        made += [mine, theirs]
+        if number % 5 == 0:
+            both = {**base, "id": f"both-{number}", "subjects": [WHO, OTHER], "purpose": "support", "session": "session-shared"}
+            made.append({**both, "selector": "handle"})
+            made.append({**theirs, "id": f"free-{number}", "query": f"select 1 -- not {WHO}", "subjects": [OTHER]})
+            made.append({**base, "time": "yesterday", "subjects": [WHO], "id": f"rejected-{number}"})
+    return [json.dumps(record).encode() for record in made]
 
 
-def public_of(name: str) -> str:
-    """Return a person's public key in hex."""
-    return Ed25519PrivateKey.from_private_bytes(seed_of(name)).public_key().public_bytes_raw().hex()
+def load_context(folder: Path, home: Path) -> None:
+    """Load context tables that name `WHO`, with free text about it, and a row that cannot be read."""
+    folder.mkdir(exist_ok=True)
+    tables = {
+        "tickets": "ticket,subject,origin,opened,inbound,opened_by\n"
+        f"T-1,{WHO},subject,2026-09-01T09:00:00Z,mail of kanarie,\nT-2,{OTHER},subject,2026-09-01T09:00:00Z,mail of somebody,\n"
+        f"T-3,{WHO},subject,the other day,mail of kanarie,\n",
+        "subjects": f"subject,region,kind,person\n{WHO},EU,person,person-kanarie\n{OTHER},EU,person,person-drossel\n",
+        "links": f"subject,other,kind\n{WHO},{OTHER},contact\n{OTHER},person-3,contact\n",
+        "press": f"event,time,kind,subject,about\nP-1,2026-08-30T00:00:00Z,article,{WHO},what kanarie wrote\n",
+        "staff": "actor,unit\nstaff-1,audit\nstaff-2,support\n",
+    }
+    with Home.open(home) as opened:
+        for name, text in tables.items():
+            file = folder / f"{name}.csv"
+            file.write_text(text)
+            opened.context().load(name, file, now=datetime(2026, 9, 2, tzinfo=UTC))
+        opened.registry().enrol(opened.pseudonyms.of("subject", WHO), "journalist")
 
 
-class Stage:
-    """A home with people, keys and looks. Every step takes its time: `now` moves only when a test moves it."""
+def marked_home(folder: Path, *, parts: int = 2, count: int = 30) -> Path:
+    """Return a home that has read marked files and context, and has findings on its desk."""
+    home = new_home(folder / "home", batch=20)
+    load_context(folder / "context", home)
+    lines = marked(count)
+    for part in range(parts):
+        ingest(home, write(folder / f"{part}.ndjson", lines[part::parts]))
+    with Home.open(home) as opened:
+        subject = opened.pseudonyms.of("subject", WHO)
+        other = opened.pseudonyms.of("subject", OTHER)
+        row = {"rule": "D01", "campaign": "c1", "sentence": f"a look at {subject} and {other}", "subjects": [subject, other]}
+        opened.desk().save_findings([{"finding": "f1", **row}, {"finding": "f2", **row, "subjects": [other], "sentence": "a look"}])
+        opened.desk().save_campaigns([{"campaign": "c1", "subjects": [subject], "accesses": []}])
+    return home
 
-    def __init__(self, folder: Path, home: Home) -> None:
-        self.folder, self.now, self.home = folder, LATER, home
-        self.subject = home.pseudonyms.once("subject", SUBJECT)
 
-    @classmethod
-    def built(cls, folder: Path, *, simulated: bool = False) -> Stage:
-        """Make the home, load its people, record the looks."""
-        approvers = {name: public_of(name) for name in FIRST}
-        stage = cls(folder, Home.create(folder / "home", simulated=simulated, approvers=approvers))
-        stage.load("staff", [staff_row(name) for name in PEOPLE])
-        stage.look("reader", [SUBJECT], 3)
-        stage.look("mole", [SUBJECT, OTHER], 1)
-        stage.look("reader", [OTHER], 2)
-        return stage
+def erase(home: Home, subject: str) -> Erased:
+    """Erase as the decision does: intent, destruction, done."""
+    eraser = home.eraser()
+    with home.intake().quiet():
+        affected = eraser.preview(subject)
+        said = {"what": "erasure", "request": 0, "basis": "GDPR-17-1-a", "ranges": [list(pair) for pair in affected.leaves]}
+        home.record(Kind.ERASURE, {**said, "step": "intent"})
+        erased = eraser.destroy(subject)
+        home.record(Kind.ERASURE, {**said, "step": "done"})
+    return erased
 
-    def copied(self, folder: Path) -> Stage:
-        """Return a copy of the stage as it lies on disk."""
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Stage(folder, Home.open(folder / "home"))
 
-    def actor(self, name: str) -> str:
-        """Return an actor's pseudonym."""
-        return self.home.pseudonyms.once("actor", name)
+def everything_in(home: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield every byte of a home: its files as they lie, and everything sealed that its keys open."""
+    for file in sorted(home.rglob("*")):
+        if file.is_file():
+            yield str(file.relative_to(home)), file.read_bytes()
+    with Home.open(home) as opened:
+        vault = opened.vault()
+        for stream in (vault.intake, vault.own, vault.rejected, vault.rejected_rows, vault.texts):
+            yield from _frames(stream)
+        yield from _frames(Stream(vault.path / "erasing", vault.keys, ("reach",)))
+        for file in sorted(vault.positions._folder.glob("*")):
+            yield f"positions {file.name}", vault.positions._open(file) or b""
 
-    def load(self, table: str, rows: list[dict[str, str]]) -> None:
-        """Load rows into a context table."""
-        path = self.folder / f"{table}-{len(list(self.folder.glob('*.csv')))}.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
-            writer.writeheader()
-            writer.writerows(rows)
-        self.home.context().load(table, path)
 
-    def look(self, actor: str, subjects: list[str], count: int, when: datetime = OLD) -> None:
-        """Record looks, one an hour."""
-        number = len(list(self.folder.glob("*.ndjson")))
-        lines = [
-            {
-                "id": f"{actor}-{number}-{place}",
-                "time": (when + timedelta(hours=place)).isoformat(),
-                "actor": actor,
-                "action": "read",
-                "system": "crm",
-                "resource": "profile",
-                "fields": ["email"],
-                "subjects": subjects,
-            }
-            for place in range(count)
+def _frames(stream: Stream) -> Iterator[tuple[str, bytes]]:
+    for frame in stream.frames():
+        for place, name in enumerate(stream.sections):
+            try:
+                yield f"{stream._name} frame {frame.number} {name}", frame.section(place)
+            except KeyDestroyed:
+                continue
+
+
+def state(home: Path) -> Any:
+    """Return what an erasure leaves, without what is random: openings, rows, context, desk."""
+    with Home.open(home) as opened:
+        log, vault = opened.log(), opened.vault()
+        leaves = [
+            (found.index, found.groups, found.erased, found.digests)
+            for found in vault.openings(range(log.size), log.read, log.size)
         ]
-        path = self.folder / f"accesses-{number}.ndjson"
-        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-        self.home.intake().read("access", [str(path)])
-
-    def ask(self, by: str = "ada", basis: str = "GDPR-17-1-a", subject: str | None = None) -> Asked:
-        """Hand in a request to erase the subject."""
-        erasing = decisions.erasing(self.home)
-        request, statement = erasing.draft(subject or self.subject, basis, self.actor(by), self.now)
-        return erasing.hand_in(request, statement, sign(statement, seed_of(by)), self.now)
-
-    def ask_for(self, act: str, by: str, **content: Any) -> Asked:
-        """Hand in a request about keys or holds."""
-        asking = decisions.asking(self.home)
-        request, statement = asking.draft(act, self.actor(by), content, self.now)
-        return asking.hand_in(request, statement, sign(statement, seed_of(by)), self.now)
-
-    def answer(self, asked: Asked, by: str, decision: str = APPROVE, key: str = "", **changes: Any) -> Statement:
-        """Answer a request; `changes`: fields of the statement that are edited after it was signed. `key`: whose key signs."""
-        statement = decisions.asking(self.home).statement(asked.number, self.actor(by), decision, self.now)
-        signature = sign(statement, seed_of(key or by))
-        decisions.erasing(self.home).answer(asked.number, replace(statement, **changes), signature, self.now)
-        return statement
-
-    def carry_out(self, asked: Asked) -> Asked:
-        """Carry out a request."""
-        return decisions.erasing(self.home).carry_out(asked.number, self.now)
-
-    def approved(self) -> Asked:
-        """Ask, have two people approve, one from outside, and let the cooling-off period pass."""
-        asked = self.ask()
-        self.answer(asked, "ben")
-        self.answer(asked, "cleo")
-        self.now += 15 * DAY
-        return asked
-
-
-def staff_row(name: str, **changes: str) -> dict[str, str]:
-    """Return a person's row of `staff`."""
-    unit, manager = PEOPLE.get(name, ("sales/emea", "gwen"))
-    return {"actor": name, "person": f"person of {name.removesuffix('2')}", "unit": unit, "manager": manager, **changes}
+        engine = opened.engine()
+        try:
+            opened.accesses().register(engine)
+            accesses = engine.fetch("SELECT * FROM stored_accesses ORDER BY leaf").to_pylist()
+            touches = engine.fetch("SELECT * FROM stored_touches ORDER BY leaf, subject").to_pylist()
+            opened.context().register(engine)
+            context = {
+                name: engine.fetch(f"SELECT * FROM {name} ORDER BY ALL").to_pylist() for name in sorted(opened.context().tables())
+            }
+        finally:
+            engine.close()
+        frames = [msgspec.msgpack.decode(frame.section(2)) for frame in vault.intake.frames()]
+        raws = [[*part[:7], [place for place, _ in part[7]]] for part in frames]
+        texts = [msgspec.msgpack.decode(frame.section(0)) for frame in vault.texts.frames()]
+        return leaves, accesses, touches, context, raws, texts, opened.desk().findings(), opened.desk().campaigns()

@@ -75,6 +75,20 @@ class Registry:
             self._write(entries)
         return added
 
+    def forget(self, subject: str) -> int:
+        """Take out all enrolments of an erased subject; return how many there were. Durable on return, repeatable.
+
+        This is no way to lift protection: only the erasure of the subject's data may call it. Raises `NotDurable`.
+        """
+        entries = dict(self._read())
+        known = len(list(self._open_all(subject, entries)))
+        for number in range(known):
+            del entries[self._name(subject, number)]
+        if known:
+            self._write(entries)
+        (self._path / f"{FILE}.new").unlink(missing_ok=True)  # what a crash left
+        return known
+
     def enrolments(self, subjects: Iterable[str]) -> dict[str, tuple[Enrolment, ...]]:
         """Return what is known of the given subjects; those without an entry are absent. There is no way to ask for all."""
         entries = self._read()

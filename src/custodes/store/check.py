@@ -108,7 +108,7 @@ class _Check:
 
     def _check_own(self) -> None:
         found = self._found
-        said: dict[str, list[tuple[int, int]]] = {"erasure": [], "expiry": []}
+        said = _Said()
         for number, frame in enumerate(self._frames(self._vault.own)):
             try:
                 own = msgspec.msgpack.decode(frame.section(0), type=Own)
@@ -124,8 +124,8 @@ class _Check:
                 found.opened += 1
                 found.indexes.add(own.first)
                 if leaf.kind == leaves.Kind.ERASURE:
-                    _take_ranges(own.what, said)
-        self._erased, self._expired = Ranges(said["erasure"]), Ranges(said["expiry"])
+                    said.take(own.what)
+        self._erased, self._expired = Ranges(said.erased), Ranges(said.expired)
 
     def _check_batch(self, frame: Frame, values: Values, at: list[int]) -> list[str]:
         """Check one batch, whose leaves lie at `at`."""
@@ -181,11 +181,31 @@ class _Check:
             found.problems.append(f"contents are missing in {len(absent) - _MOST_RANGES} more ranges")
 
 
-def _take_ranges(what: bytes, said: dict[str, list[tuple[int, int]]]) -> None:
-    record = msgspec.json.decode(what)
-    given = record.get("ranges") if record.get("what") in said else None
-    if isinstance(given, list):
-        said[record["what"]] += [(pair[0], pair[1]) for pair in given if isinstance(pair, list) and len(pair) == 2]
+class _Said:
+    """What leaves of kind 6 say was destroyed.
+
+    What an erasure destroyed beside the subject's own leaves counts only between its *intent* and its *done*, which need two
+    people.
+    """
+
+    def __init__(self) -> None:
+        self.erased: list[tuple[int, int]] = []
+        self.expired: list[tuple[int, int]] = []
+        self._open = False
+
+    def take(self, what: bytes) -> None:
+        """Take in one record; they come in order."""
+        record = msgspec.json.decode(what)
+        given = record.get("ranges")
+        pairs = [(pair[0], pair[1]) for pair in given if len(pair) == 2] if isinstance(given, list) else []
+        match record.get("what"):
+            case "erasure":
+                self.erased += pairs
+                self._open = record.get("step") != "done"
+            case "erased beside" if self._open:
+                self.erased += pairs
+            case "expiry":
+                self.expired += pairs
 
 
 def hashes_of(values: Values, raws: Raws) -> list[bytes]:

@@ -145,7 +145,7 @@ def opening(index: int, leaf: bytes, groups: Groups, seeds: bytes, remains: Rema
         lost[group] if content is None or (salt := salts[group]) is None else leaves.group_digest(group, salt, content)
         for group, content in enumerate(groups)
     ]
-    return Opening(index, leaf, groups, mine, remains is not None, salts, _parts(digests))
+    return Opening(index, leaf, groups, mine, remains is not None, salts, five(digests))
 
 
 def fits(found: Opening) -> bool:
@@ -156,7 +156,7 @@ def fits(found: Opening) -> bool:
 def salts_of(groups: Groups, seeds: Sequence[bytes]) -> Parts:
     """Return the salts of the groups that are there: actor's seed for *who* and *where*, subject's, or one more for *raw*."""
     owners = (seeds[0], seeds[1], seeds[1], seeds[0], seeds[-1])
-    return _parts([None if content is None else leaves.salt(owners[g], g) for g, content in enumerate(groups)])
+    return five([None if content is None else leaves.salt(owners[g], g) for g, content in enumerate(groups)])
 
 
 def split_seeds(joined: bytes) -> list[bytes]:
@@ -194,6 +194,7 @@ def record_key(key: bytes, prefix: bytes, digest: bytes) -> bytes:
     return blake2b(prefix + digest, key=key, digest_size=16).digest()
 
 
-def _parts(items: Sequence[bytes | None]) -> Parts:
+def five(items: Sequence[bytes | None]) -> Parts:
+    """Return five items, one for each group."""
     first, second, third, fourth, fifth = items
     return (first, second, third, fourth, fifth)

@@ -5,8 +5,9 @@ A finding's id is made of its rule and accesses, so a second run updates the row
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ CREATE TABLE IF NOT EXISTS campaigns (
   campaign TEXT PRIMARY KEY, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL, document BLOB NOT NULL
 ) STRICT;
 """
+_WORD: Final = re.compile(r"\b[a-z]-[a-z2-7]{16,26}\b")
+"""Pseudonyms and access ids, also within sentences."""
+ERASED: Final = "(erased)"
 _PUT_FINDING: Final = """
 INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (finding) DO UPDATE SET campaign = excluded.campaign, last_seen = excluded.last_seen, document = excluded.document
@@ -51,6 +55,36 @@ class Desk:
         """Keep campaigns (documents of `custodes.campaign/1`) likewise. Returns how many are new."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return self._put("campaigns", _PUT_CAMPAIGN, [(str(row["campaign"]), now, now, msgspec.json.encode(row)) for row in rows])
+
+    def naming(self, subject: str) -> int:
+        """Return how many findings name a subject (pseudonym)."""
+        return sum(1 for row in self.findings() if subject in _words(row))
+
+    def forget(self, words: Collection[str]) -> int:
+        """Blank pseudonyms and access ids in all findings and campaigns; return in how many. Durable, repeatable.
+
+        The file is made anew, so that no free page and no log of it keeps them.
+        """
+        if not self._path.exists():
+            return 0
+        count = 0
+        with closing(self._open()) as connection:
+            try:
+                connection.execute("PRAGMA secure_delete = ON")
+                with connection:
+                    for table, key in (("findings", "finding"), ("campaigns", "campaign")):
+                        for name, document in connection.execute(f"SELECT {key}, document FROM {table}").fetchall():
+                            row = msgspec.json.decode(document)
+                            if _words(row).isdisjoint(words):
+                                continue
+                            fresh = msgspec.json.encode(_without(row, set(words)))
+                            connection.execute(f"UPDATE {table} SET document = ? WHERE {key} = ?", (fresh, name))
+                            count += 1
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as wrong:
+                raise NotDurable(f"desk.sqlite could not be written: {wrong.sqlite_errorname}") from None
+        return count
 
     def findings(self) -> list[dict[str, object]]:
         """Return all findings kept, by id."""
@@ -88,3 +122,19 @@ class Desk:
         except (OSError, sqlite3.Error):
             raise NotDurable("desk.sqlite could not be opened") from None
         return connection
+
+
+def _words(row: Mapping[str, object]) -> set[str]:
+    return set(_WORD.findall(msgspec.json.encode(row).decode()))
+
+
+def _without(value: object, words: set[str]) -> object:
+    match value:
+        case str():
+            return _WORD.sub(lambda found: ERASED if found[0] in words else found[0], value)
+        case list():
+            return [_without(item, words) for item in value]
+        case dict():
+            return {name: _without(item, words) for name, item in value.items()}
+        case _:
+            return value

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from custodes.errors import PartMissing
 from custodes.ledger.disk import Disk
-from custodes.store.keys import remove
+from custodes.store.keys import shred
 
 
 class Drawer:
@@ -43,13 +43,7 @@ class Drawer:
         dropped = 0
         for file in sorted(self._folder.glob("*.sealed*")):
             if file.suffix == ".new" or ((content := self._open(file)) is not None and holds(content)):
-                handle = self._disk.open(file)
-                try:
-                    self._disk.write(handle, bytes(os.fstat(handle).st_size), 0)
-                    self._disk.sync(handle)
-                finally:
-                    os.close(handle)
-                remove(self._disk, file)
+                shred(self._disk, file)
                 dropped += 1
         return dropped
 

@@ -188,6 +188,8 @@ class Gathered:
 
     def _draft(self, draft: Draft, source: str, memory: Memory, key: bytes, *, early: bool) -> None:
         first = self._key_of(draft.raws[0], source, key)
+        if len(memory.erased) and self._is_erased(draft, source, memory, key):
+            return
         whole = not early and first in self._keys and not self._early
         records = b"" if whole else self._records(draft, source, key)
         if not whole and not self._replaces(first, records, memory):
@@ -196,6 +198,14 @@ class Gathered:
         if early:
             self._early[first] = len(self.made)
         self.made.append(Made(draft, first, records, early))
+
+    def _is_erased(self, draft: Draft, source: str, memory: Memory, key: bytes) -> bool:
+        """Say whether an access holds a record that was erased, and count its new records: it would bring a person back."""
+        keys = [self._key_of(raw, source, key) for raw in draft.raws]
+        if not any(memory.erased.known(keys)):
+            return False
+        self.counted["erased"] = self.counted.get("erased", 0) + sum(made in self._keys for made in keys)
+        return True
 
     def _replaces(self, first: bytes, records: bytes, memory: Memory) -> bool:
         """Put an earlier, shorter form of the same access out of force. False: it is the same access, given out once more."""

@@ -81,7 +81,7 @@ class Keys:
     def destroy_section(self, label: str, name: bytes, place: int) -> None:
         """Overwrite the key of one section. Durable on return; doing it again changes nothing."""
         self._known.pop((label, name), None)
-        self._overwrite(self._file(label, name), _HEAD + place * _SLOT, _SLOT)
+        _overwrite(self._disk, self._file(label, name), _HEAD + place * _SLOT, _SLOT)
 
     def destroy(self, label: str, name: bytes) -> None:
         """Overwrite all keys of a sealed file and remove the key file. Durable on return; repeatable."""
@@ -100,21 +100,8 @@ class Keys:
         return len(left)
 
     def _end(self, file: Path) -> None:
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError:
-            return
-        # Before this line the old contents can be opened; after it by nobody, whatever else the disk still holds.
-        self._overwrite(file, 0, size)
-        remove(self._disk, file)
-
-    def _overwrite(self, file: Path, start: int, size: int) -> None:
-        handle = self._disk.open(file)
-        try:
-            self._disk.write(handle, bytes(size), start)
-            self._disk.sync(handle)
-        finally:
-            os.close(handle)
+        if file.exists():
+            shred(self._disk, file)
 
     def _read(self, label: str, name: bytes, sections: Sequence[str]) -> list[AESGCM | None]:
         try:
@@ -140,6 +127,22 @@ class Keys:
 
     def _file(self, label: str, name: bytes) -> Path:
         return self._folder / f"{label}.{name.hex()}.key"
+
+
+def shred(disk: Disk, file: Path) -> None:
+    """Overwrite a small file where it lies, sync it, and unlink it. Durable on return. Raises `NotDurable`."""
+    # Before this line what the file holds, or opens, can be read; after it by nobody, whatever else the disk still keeps.
+    _overwrite(disk, file, 0, file.stat().st_size)
+    remove(disk, file)
+
+
+def _overwrite(disk: Disk, file: Path, start: int, size: int) -> None:
+    handle = disk.open(file)
+    try:
+        disk.write(handle, bytes(size), start)
+        disk.sync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove(disk: Disk, file: Path) -> None:

@@ -86,10 +86,6 @@ class Memory:
             known = self._tags[subject] = tag(self._subject_key(subject), self._origin, epoch)
         return known
 
-    def key_nonce(self, subject: str) -> bytes:
-        """Return what tells a subject's key from one that the subject may get later; empty if it has none."""
-        return (self._subjects.get(self._wrapping.slot(subject)) or b"")[:NONCE]
-
     def mark_erased(self, keys: Sequence[bytes]) -> None:
         """Remember ids of erased records: no access is made of them again."""
         self.erased.add(keys)

@@ -41,6 +41,7 @@ from custodes.store.parts import Parts, stored_fieldsets
 from custodes.store.places import find_leaves
 from custodes.store.plan import Plan
 from custodes.store.rows import About, Fieldsets, Minimiser, Placed, clean, fieldset_table
+from custodes.store.rowset import Rows, from_ipc, to_ipc
 from custodes.store.sealed import Frame
 from custodes.store.vault import Vault
 
@@ -57,21 +58,6 @@ class Recorded(NamedTuple):
 
     accesses: int
     touches: int
-
-
-class Rows(msgspec.Struct, array_like=True):
-    """What a frame holds for the store: tables as Arrow streams (`leaf` = place in the batch), new field sets, counts, notes.
-
-    `superseded`: leaves of rows that this batch replaces. `cannot_see`: of the source's coverage manifest.
-    """
-
-    accesses: bytes
-    touches: bytes
-    fieldsets: dict[str, list[tuple[str | None, ...]]]
-    tally: Tally
-    superseded: list[int]
-    notes: list[dict[str, str]]
-    cannot_see: list[str]
 
 
 @dataclass(slots=True)
@@ -145,7 +131,7 @@ class Settler:
         rows = msgspec.msgpack.decode(frame.section(ROWS), type=Rows)
         raws = msgspec.msgpack.decode(frame.section(RAWS), type=Raws)
         self._source_state(values.source, values.number, values.coverage, rows.cannot_see)
-        accesses, touches = _from_ipc(rows.accesses, ACCESSES), _from_ipc(rows.touches, TOUCHES)
+        accesses, touches = from_ipc(rows.accesses, ACCESSES), from_ipc(rows.touches, TOUCHES)
         self._enter(values.source, rows, accesses, touches, at)
         self._pending.rejected += _rejected(raws)
         self._pending.positions.update((text_of(name), content) for name, content in values.positions)
@@ -168,8 +154,8 @@ class Settler:
         accesses, touches = self._minimiser.accesses(placed, about), self._minimiser.touches(placed)
         tally = _tally(batch, placed)
         rows = Rows(
-            accesses=_to_ipc(accesses),
-            touches=_to_ipc(touches),
+            accesses=to_ipc(accesses),
+            touches=to_ipc(touches),
             fieldsets=dict(self._fieldsets.fresh),
             tally=tally,
             superseded=batch.superseded,
@@ -324,20 +310,6 @@ class Settler:
 
 def _joined(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
-
-
-def _to_ipc(table: pa.Table) -> bytes:
-    if not table.num_rows:
-        return b""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def _from_ipc(content: bytes, schema: pa.Schema) -> pa.Table:
-    return pa.ipc.open_stream(content).read_all() if content else schema.empty_table()
 
 
 def _rejected(raws: Raws) -> list[list[tuple[bytes, int, str, bytes]]]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from custodes.ledger.leaf import tag_key
 from custodes.store.contents import NAMES, Names
 from custodes.store.table import look
 from custodes.store.vault import Vault
@@ -45,14 +44,21 @@ class Wrapping:
         return (int.from_bytes(key, "big") ^ int.from_bytes(pad, "big")).to_bytes(32, "big")
 
 
-def find_tag_key(vault: Vault, wrapping: Wrapping, subject: str) -> bytes | None:
-    """Return k_tag of a subject (pseudonym), or None if it has no key, or none any more. Needs no lock and changes nothing."""
+class SubjectKey(NamedTuple):
+    """A subject's key. `nonce` tells it from one that the subject may get later; empty if the table does not hold it yet."""
+
+    key: bytes
+    nonce: bytes
+
+
+def find_key(vault: Vault, wrapping: Wrapping, subject: str) -> SubjectKey | None:
+    """Return the key of a subject (pseudonym), or None if it has none, or none any more. Needs no lock and changes nothing."""
     wrapped, covered = look(vault.path / "tables" / FILE, WIDTH, wrapping.slot(subject))
     if wrapped is not None:
-        return tag_key(wrapping.unwrap(subject, wrapped))
+        return SubjectKey(wrapping.unwrap(subject, wrapped), wrapped[:NONCE])
     for frame in vault.intake.frames(covered):
         names = msgspec.msgpack.decode(frame.section(NAMES), type=Names)
         for known, key in names.subject_keys:
             if known == subject:
-                return tag_key(key)
+                return SubjectKey(key, b"")
     return None
