@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from custodes.context.inquiry import open_cases, staff_loaded
+from custodes.context.inquiry import open_cases
 from custodes.disclose import erasing as disclose_erasing
 from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
@@ -63,9 +63,12 @@ def _own_leaves(home: Home) -> Iterable[OwnLeaf]:
 
 
 def _staff(home: Home) -> Staff:
-    with closing(home.engine()) as engine:
-        home.context().register(engine)
-        return Staff((StaffRow(*row) for row in staff_loaded(engine)), home.policy)
+    columns = ("actor", "person", "unit", "manager", "valid_from", "joined", "valid_to", "left", "recorded")
+    rows = (
+        StaffRow(actor, person, unit, manager, begins or joined, ends, left, recorded)
+        for actor, person, unit, manager, begins, joined, ends, left, recorded in home.context().loaded("staff", columns)
+    )
+    return Staff(rows, home.policy)
 
 
 def _open_cases(home: Home, subject: str, actors: Sequence[str], now: datetime) -> int:

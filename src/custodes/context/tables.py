@@ -8,7 +8,7 @@ key, the same row apart from its ends) the later load counts; within one load ev
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -134,6 +134,12 @@ class ContextStore:
             files = self._files(name)
             engine.parquet(f"loaded_{name}", [str(file) for file in files], context_schema(name))
             engine.run(f"CREATE OR REPLACE VIEW {name} AS {_newest(name) if len(files) > 1 else f'SELECT * FROM loaded_{name}'}")
+
+    def loaded(self, table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that any load brought to `table`, replaced by a later load or not; times are aware."""
+        for file in self._files(table):
+            read = pa_parquet.read_table(file, columns=list(columns), partitioning=None)
+            yield from zip(*(read[name].to_pylist() for name in columns), strict=True)
 
     def _files(self, table: str) -> list[Path]:
         return sorted((self._folder / table).glob("*.parquet"))
