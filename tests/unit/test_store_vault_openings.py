@@ -63,7 +63,7 @@ def test_only_the_frames_of_the_leaves_are_opened(home: Path, monkeypatch: pytes
 def test_leaves_are_found_where_others_came_between(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash after the frame and two of its leaves; another process records something; the next start completes the batch."""
     with monkeypatch.context() as crash, Home.open(home) as opened:
-        crash.setattr(Log, "publish", lambda log: log.checkpoint)  # nothing is signed
+        crash.setattr(Log, "publish", lambda log, *_: log.checkpoint)  # nothing is signed
         opened.intake().read("access", [str(write(tmp_path / "c.ndjson", records(30, seed=3)))])
         *_, last = opened.vault().intake.frames()
     entries = home / "ledger" / "log" / "seg" / "000000.log"

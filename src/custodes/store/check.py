@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -20,10 +20,7 @@ from custodes.store import contents
 from custodes.store.contents import Own, Raws, Values
 from custodes.store.keys import KeyDestroyed
 from custodes.store.places import Read, find_leaves
-
-if TYPE_CHECKING:
-    from custodes.store.sealed import Frame, Stream
-    from custodes.store.vault import Vault
+from custodes.store.sealed import Frame, Stream
 
 _MOST_RANGES: Final = 20
 
@@ -61,20 +58,20 @@ class Ranges:
         return at >= 0 and index <= self.pairs[at][1]
 
 
-def check(vault: Vault, read: Read, size: int) -> Openings:
+def check(own: Stream, intake: Stream, read: Read, size: int) -> Openings:
     """Open every commitment whose contents lie here and compare it with the log's entries (`read`, up to `size`).
 
     Each batch's leaves must lie in the log, in order; each group and raw record must lead to what its leaf commits to; each leaf
     of the log must have contents. A last batch or own record of which the log has nothing is an orphan of a crash and no problem.
     """
-    return _Check(vault, read, size).run()
+    return _Check(own, intake, read, size).run()
 
 
 class _Check:
-    """One check of one vault."""
+    """One check."""
 
-    def __init__(self, vault: Vault, read: Read, size: int) -> None:
-        self._vault, self._read, self._size = vault, read, size
+    def __init__(self, own: Stream, intake: Stream, read: Read, size: int) -> None:
+        self._own, self._intake, self._read, self._size = own, intake, read, size
         self._found = Openings()
         self._erased, self._expired = Ranges(()), Ranges(())
 
@@ -82,7 +79,7 @@ class _Check:
         """Check the home's own records first: they say what may be absent from the batches."""
         found, told = self._found, set[int]()
         self._check_own()
-        frames = self._frames(self._vault.intake)
+        frames = self._frames(self._intake)
         for frame in frames:
             try:
                 values = msgspec.msgpack.decode(frame.section(contents.VALUES), type=Values)
@@ -109,7 +106,7 @@ class _Check:
     def _check_own(self) -> None:
         found = self._found
         said = _Said()
-        for number, frame in enumerate(self._frames(self._vault.own)):
+        for number, frame in enumerate(self._frames(self._own)):
             try:
                 own = msgspec.msgpack.decode(frame.section(0), type=Own)
             except CouldNotCheck as wrong:

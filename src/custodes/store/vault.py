@@ -13,20 +13,17 @@ from contextlib import AbstractContextManager
 from datetime import date
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import SIZE
+from custodes.store.check import Openings, check
 from custodes.store.contents import NAMES, SECTIONS, VALUES, Names, Opening, Own, Values, opening, text_of
 from custodes.store.drawer import Drawer
 from custodes.store.keys import Keys
 from custodes.store.places import Read, find_leaves
 from custodes.store.sealed import Frame, Stream
-
-if TYPE_CHECKING:
-    from custodes.store.check import Openings
 
 _OWN_SOURCE = b"\0\0"
 
@@ -89,9 +86,7 @@ class Vault:
 
     def check(self, read: Read, size: int) -> Openings:
         """Open every commitment whose contents lie here and compare it with the log's entries; see `store.check`."""
-        from custodes.store.check import check
-
-        return check(self, read, size)
+        return check(self.own, self.intake, read, size)
 
     def _names(self) -> Iterator[Names]:
         for frame in self.intake.frames():
