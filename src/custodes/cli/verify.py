@@ -15,8 +15,13 @@ from custodes.errors import ConfigError
     "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own tlog-policy file, never the log's."
 )
 @click.option("--tag-key", metavar="HEX|FILE", help="The key that you were handed with your first statement.")
+@click.option(
+    "--tsa",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificates (PEM) of the time-stamp authorities that you trust: also check the stamp beside the log.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print.")
-def command(*, path: Path, policy: Path | None, tag_key: str | None, form: str) -> int:
+def command(*, path: Path, policy: Path | None, tag_key: str | None, tsa: Path | None, form: str) -> int:
     """Check a home, a log's directory, an exported folder, a bundle or a proof, offline.
 
     Each claim gets a verdict: INCLUDED, COMPLETE (all entries about one tag in one month) and ERASED (it was there, its
@@ -28,6 +33,7 @@ def command(*, path: Path, policy: Path | None, tag_key: str | None, form: str) 
     custodes verify exported/ --policy my.policy
     custodes verify look.tlog-proof --policy my.policy
     custodes verify mine.custodes-bundle --policy my.policy --tag-key my.tag-key
+    custodes verify home --policy my.policy --tsa authority.pem
     """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes.verify.check import check, read_tag_key
 
@@ -35,6 +41,11 @@ def command(*, path: Path, policy: Path | None, tag_key: str | None, form: str) 
         key = None if tag_key is None else read_tag_key(tag_key)
     except OSError as wrong:
         raise ConfigError(f"the tag key cannot be read ({wrong.strerror})") from None
-    report = check(path, None if policy is None else policy.read_bytes(), key)
+    rules = None if policy is None else policy.read_bytes()
+    report = check(path, rules, key)
+    if tsa is not None:
+        from custodes.verify.stamp import check_stamp
+
+        check_stamp(path, tsa.read_bytes(), rules, report)
     click.echo(report.as_json() if form == "json" else report.as_text())
     return report.exit_code
