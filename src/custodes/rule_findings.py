@@ -30,15 +30,31 @@ Row = tuple[object, ...]
 _NAMED: Final = 3
 """How many pseudonyms or values a sentence lists before it counts them."""
 _LOOKS: Final = "finding_looks"
+_NO_HISTORY: Final = " No history: the record has known the reader for less than two weeks, so this stays low."
 
 
 @dataclass(slots=True)
 class Draft:
-    """Rows of one rule that belong together. `where`: column name → position in a row."""
+    """Rows of one rule that belong together.
+
+    `where`: column name → position in a row; `new`: actor → until when the actor has no history.
+    """
 
     rule: Rule
     where: Mapping[str, int]
     rows: list[Row]
+    new: Mapping[object, datetime] = field(default_factory=dict)
+
+    def level(self) -> str:
+        """Return the highest level of the rows; those of an actor without history are at most `low`."""
+        at = self.where.get("level")
+        levels = {(self.rule.level if at is None else str(row[at]), self.unknown(row)) for row in self.rows}
+        return max((min(level, "low", key=LEVELS.index) if new else level for level, new in levels), key=LEVELS.index)
+
+    def unknown(self, row: Row) -> bool:
+        """Whether the record knew too little of the row's actor when it was made."""
+        until = self.new.get(row[self.where["actor"]])
+        return until is not None and _time(row[self.where["time"]]) < until
 
     def values(self, name: str) -> list[object]:
         """Return the distinct values of a column, in the order of the rows, without nulls."""
@@ -74,16 +90,22 @@ def collect(engine: Engine, rule: Rule) -> list[Draft]:
     before: tuple[object, ...] | None = None
     until = datetime.min  # noqa: DTZ901  # engine times are UTC without a zone
     for row in rows:
-        _check_row(row, where, rule.codes)
+        check_row(row, where, rule.codes)
         now, own = _time(row[at]), tuple(row[position] for position in key)
         if own != before or now > until:
             groups.append([])
             before, until = own, now + span
         groups[-1].append(row)
-    return _same_accesses(rule, where, groups)
+    new = _newcomers(engine) if rule.on == "residue" else {}
+    return _same_accesses(rule, where, groups, new)
 
 
-def _check_row(row: Row, where: Mapping[str, int], codes: Collection[str]) -> None:
+def _newcomers(engine: Engine) -> dict[object, datetime]:
+    """Return the actors of whom the record knows little, and until when."""
+    return {actor: _time(until) for actor, until in engine.rows('SELECT actor, "until" FROM newcomers')}
+
+
+def check_row(row: Row, where: Mapping[str, int], codes: Collection[str]) -> None:
     """Refuse a row that no finding could be made of, while it is still known which rule returned it."""
     _int(row[where["access"]])
     if row[where["actor"]] is None:
@@ -94,7 +116,9 @@ def _check_row(row: Row, where: Mapping[str, int], codes: Collection[str]) -> No
         raise ValueError("a row names a code that its rule does not declare")
 
 
-def _same_accesses(rule: Rule, where: Mapping[str, int], groups: Iterable[list[Row]]) -> list[Draft]:
+def _same_accesses(
+    rule: Rule, where: Mapping[str, int], groups: Iterable[list[Row]], new: Mapping[object, datetime]
+) -> list[Draft]:
     """Put groups together that hold the same accesses: one statement about twenty subjects is one finding."""
     together: dict[tuple[object, ...], Draft] = {}
     at = where["access"]
@@ -102,7 +126,7 @@ def _same_accesses(rule: Rule, where: Mapping[str, int], groups: Iterable[list[R
         accesses = tuple(dict.fromkeys(row[at] for row in rows)) if len(rows) > 1 else (rows[0][at],)
         held = together.get(accesses)
         if held is None:
-            together[accesses] = Draft(rule, where, rows)
+            together[accesses] = Draft(rule, where, rows, new)
         else:
             held.rows.extend(rows)
     return list(together.values())
@@ -253,12 +277,13 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         "reason": phrases.reason(lacks, reasons),
     }
     facts = {name: _value(draft.values(name), "") for name in draft.where if name not in ROW and name not in SPECIAL}
+    nobody_known = bool(draft.new) and all(draft.unknown(row) for row in draft.rows)
     return Finding(
         finding=_name(rule, accesses),
         rule=rule.code,
         rule_version=rule.version,
         title=rule.title,
-        level=max(_words(draft, "level") or (rule.level,), key=LEVELS.index),
+        level=draft.level(),
         confidence=rule.confidence,
         actors=_words(draft, "actor"),
         subjects=people,
@@ -266,7 +291,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         leaves=leaves,
         first=first,
         last=last,
-        sentence=_sentence(phrases.parts(rule.sentence), draft, words),
+        sentence=_sentence(phrases.parts(rule.sentence), draft, words) + (_NO_HISTORY if nobody_known else ""),
         codes=_codes(draft, told),
         explained_by=reasons,
         missing=tuple(dict.fromkeys(token for token, _, _ in lacks)),

@@ -16,6 +16,7 @@ from custodes.model.arrow import context_schema
 from custodes.model.tables import TABLES
 from custodes.model.views import VIEWS
 from custodes.rule_file import Rule, Trial
+from custodes.rule_findings import check_row
 
 _TYPES: Final = {
     "BIGINT": pa.int64(),
@@ -73,6 +74,12 @@ def _difference(engine: Engine, rule: Rule, trial: Trial) -> str:
     try:
         found = engine.fetch(rule.sql).to_pylist()
     except EngineUnavailable as wrong:
+        return str(wrong)
+    places = {name: place for place, name in enumerate(rule.columns)}
+    try:
+        for row in found:
+            check_row(tuple(row.values()), places, rule.codes)
+    except (TypeError, ValueError) as wrong:
         return str(wrong)
     named = sorted({name for row in trial.rows for name in row} or {"access", "actor", "subject"})
     came = sorted(_shown(row, named) for row in found)

@@ -52,6 +52,7 @@ def command(access: str, folder: Path, form: str) -> int:
         engine = home.engine()
         try:
             answer = ask(home, engine, access)
+            home.note_use("explain", answer.facts["access"])  # before anything is shown
         finally:
             engine.close()
         if form == "json":

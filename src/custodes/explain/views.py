@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 
-from custodes.explain import duties, looks
+from custodes.explain import duties, looks, wholeness
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
@@ -51,11 +51,12 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     since: datetime | None = None,
     until: datetime | None = None,
     around: str | None = None,
+    own: Sequence[wholeness.OwnUse] = (),
 ) -> None:
     """Make every view up to `looks`, `fieldsets`, `units` and `policy_*`.
 
     `since` (inclusive) and `until` (exclusive) limit the accesses that are judged; copies written before `since` still say who is
-    in them. `around`: only looks at the subjects of this access (public id), for explaining one.
+    in them. `around`: only looks at the subjects of this access (public id), for explaining one. `own`: the home's own leaves.
     """
     context.register(engine)
     build_policy(engine, policy)
@@ -64,7 +65,10 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     accesses.register(engine, None, until)
     build_fieldsets(engine, datamap, policy)
     looks.build_copies(engine)
+    wholeness.build_newcomers(engine)
     accesses.register(engine, since, until)
+    wholeness.build_gaps(engine)
+    wholeness.build_own(engine, own)
     looks.build_accesses(engine)
     looks.build_looks(engine, around)
     build_context(engine)

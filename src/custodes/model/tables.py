@@ -216,6 +216,15 @@ TABLES: Final[dict[str, Table]] = {
             _c("kind"),
         ),
         _table(
+            "outcomes",
+            "case",
+            _c("case", "ref", required=True),
+            _c("actor", "actor"),
+            _c("subject", "subject"),
+            _c("decided", "time", required=True),
+            _c("result", required=True),
+        ),
+        _table(
             "press",
             "event",
             _c("event", "ref", required=True),

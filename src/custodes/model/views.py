@@ -141,6 +141,29 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     "policy_legal": {"kind": "VARCHAR", "class": "VARCHAR"},  # classes that suffice; kind `*` = all others
     "reasons": {"reason": "VARCHAR", "kind": "VARCHAR", "row_key": "VARCHAR"},  # every id that a reason may name, with its table
     "checked": {"template": "VARCHAR", "checked": "INTEGER"},  # 0 = a table it needs is missing: it gave no verdict
+    # actors of whom the record knows nothing older than two weeks, and until when: under rules on the residue they are at most low
+    "newcomers": {"actor": "VARCHAR", "until": "TIMESTAMP"},
+    # holes in the numbers of a source (kind = sequence) and its one long pause (kind = silence); access: the last one before
+    "gaps": {
+        "kind": "VARCHAR",
+        "system": "VARCHAR",
+        "access": "BIGINT",
+        "first_missing": "BIGINT",
+        "last_missing": "BIGINT",
+        "missing": "BIGINT",
+        "begins": "TIMESTAMP",
+        "ends": "TIMESTAMP",
+    },
+    # the home's own leaves: loads, decisions, erasures, and uses of custodes itself (what = use); time: the hour of recording
+    "own_record": {
+        "leaf": "BIGINT",
+        "time": "TIMESTAMP",
+        "kind": "VARCHAR",
+        "what": "VARCHAR",
+        "actor": "VARCHAR",
+        "act": "VARCHAR",
+        "about": "VARCHAR",
+    },
 }
 VIEWS["residue"] = dict(VIEWS["looks"])
 """Besides these every context table of `custodes.model.tables` is a view of its own name with its columns, `row_key` and

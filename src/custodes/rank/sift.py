@@ -75,7 +75,7 @@ def _pairs(draft: Draft) -> set[tuple[object, object]]:
 
 
 def _level(draft: Draft) -> int:
-    return max((LEVELS.index(str(level)) for level in draft.values("level")), default=LEVELS.index(draft.rule.level))
+    return LEVELS.index(draft.level())
 
 
 def _times(draft: Draft) -> list[datetime]:
