@@ -73,12 +73,12 @@ class Looked:
 def look_at_accesses(folder: Path, leaves: Leaves, *, words: bool) -> Looked:
     """Return who looked at a subject, and when; with `words` also what nobody else's accesses name."""
     found, mine = Looked(), {*leaves.single, *leaves.many}
-    names = ["leaf", "access_id", "time", "actor", *(_WORDS if words else ())]
+    names = ["leaf", "access_id", "time", "actor", "on_behalf_of", *(_WORDS if words else ())]
     held: set[str] = set()
     parts = [pq.read_table(folder / part.accesses, columns=names, partitioning=None) for part in read_manifest(folder).parts]
     for table in parts:
         rows = table.filter(_in(table["leaf"], mine))
-        found.actors.update(_distinct(rows["actor"]))
+        found.actors.update(_distinct(rows["actor"]), _distinct(rows["on_behalf_of"]))  # the person behind a service is one too
         found.days.update(str(day) for day in pc.unique(rows["time"].cast(pa.date32())).to_pylist())
         gone = rows.filter(_in(rows["leaf"], leaves.single))
         found.access_ids.update(gone["access_id"].to_pylist())
