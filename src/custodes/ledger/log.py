@@ -145,7 +145,7 @@ class Log:
         some may be found complete at the next start.
         """
         entries = slices(buffer, offsets)
-        if not all(0 < len(entry) <= MOST_ENTRY for entry in entries):
+        if not all(0 < length <= MOST_ENTRY for length in set(map(len, entries))):
             raise ValueError("an entry has 1 to 65,535 bytes")
         hashes = leaf_hashes(entries)
         with self._locked():
@@ -463,6 +463,6 @@ class Log:
 
 def frame(entries: Sequence[bytes]) -> bytes:
     """Return entries as a segment (and an entry bundle) holds them: u16 length and bytes each."""
-    if entries and all(len(entry) == LEAF_SIZE for entry in entries):
+    if set(map(len, entries)) == {LEAF_SIZE}:
         return _LEAF_HEAD + _LEAF_HEAD.join(entries)
     return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
