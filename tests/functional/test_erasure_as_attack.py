@@ -94,6 +94,15 @@ def moved_into_the_unit_before(stage: Stage) -> None:
     stage.carry_out(asked)
 
 
+def reader_behind_another_account(stage: Stage) -> None:
+    stage.look("reader", [SUBJECT], 1, on_behalf_of="ben")
+    asked = stage.ask()
+    stage.answer(asked, "dora")
+    stage.answer(asked, "ben")
+    stage.now += 15 * DAY
+    stage.carry_out(asked)
+
+
 def reader_of_no_known_unit(stage: Stage) -> None:
     stage.look("service-7", [SUBJECT], 1)
     stage.carry_out(stage.approved())
@@ -337,7 +346,7 @@ def no_such_request(stage: Stage) -> None:
 ATTACKS: dict[str, list[Callable[[Stage], None]]] = {
     "alone": [alone, nobody],
     "same-person": [same_person_twice, two_accounts_of_one_person, second_account_of_who_asks],
-    "same-unit": [same_unit, unit_and_chain, moved_into_the_unit_before, enrolled_by_the_own_unit],
+    "same-unit": [same_unit, unit_and_chain, moved_into_the_unit_before, reader_behind_another_account, enrolled_by_the_own_unit],
     "unplaced": [reader_of_no_known_unit],
     "requester": [requester_approves],
     "signature": [requester_signs_for_another, decision_turned_round, life_prolonged_after_signing],

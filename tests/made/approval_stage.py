@@ -86,19 +86,20 @@ class Stage:
             writer.writerows(rows)
         self.home.context().load(table, path)
 
-    def look(self, actor: str, subjects: list[str], count: int, when: datetime = OLD) -> None:
+    def look(self, actor: str, subjects: list[str], count: int, **more: str) -> None:
         """Record looks, one an hour."""
         number = len(list(self.folder.glob("*.ndjson")))
         lines = [
             {
                 "id": f"{actor}-{number}-{place}",
-                "time": (when + timedelta(hours=place)).isoformat(),
+                "time": (OLD + timedelta(hours=place)).isoformat(),
                 "actor": actor,
                 "action": "read",
                 "system": "crm",
                 "resource": "profile",
                 "fields": ["email"],
                 "subjects": subjects,
+                **more,
             }
             for place in range(count)
         ]
