@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-QUICK = (["ledger.py"], ["ingest.py"], ["watch.py", "--accesses", "200000"])
+QUICK = (["ledger.py"], ["ingest.py"], ["watch.py", "--accesses", "200000"], ["verify.py"])
 
 
 def main() -> int:

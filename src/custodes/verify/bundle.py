@@ -181,6 +181,8 @@ def _refuse_strays(entries: Mapping[int, Entry], wanted: set[int]) -> None:
 def _line(group: str, value: object) -> str:
     """Return a group's contents, safe to print: they come from logs that anybody may have written into."""
     text = f"{group:5}  {json.dumps(value, ensure_ascii=False, sort_keys=True)}"
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 

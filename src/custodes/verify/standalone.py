@@ -657,7 +657,10 @@ class Entry(NamedTuple):
     def lines(self) -> list[str]:
         """Return what is shown, safe to print."""
         texts = [f"{name:5}  {json.dumps(value, ensure_ascii=False, sort_keys=True)}" for name, value in self.shown.items()]
-        return ["".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text) for text in texts]
+        return [
+            "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text) if not text.isprintable() else text
+            for text in texts
+        ]
 
 
 def read_entries(members: dict[str, bytes], point: Checkpoint, tiles: dict[tuple[int, int], list[bytes]]) -> dict[int, Entry]:

@@ -18,14 +18,16 @@ from custodes.cli.ledger.place import HOME, ledger_of
 def command(*, home: Path, only_policy: bool, publish: bool, stamp: str | None) -> int:
     """Print the published checkpoint, who has cosigned it, and the policy lines that a reader needs to check it.
 
-    A reader should get the policy from a person and keep it: a key that comes with the log proves nothing about the log. A time
-    stamp proves that the checkpoint existed, not that it was the only one; it is kept beside the log as checkpoint.tsr.
+    The policy lists the keys of the log and of its index. A reader should get it from a person and keep it: a key that comes
+    with the log proves nothing about the log. A time stamp proves that the checkpoint existed, not that it was
+    the only one; it is kept beside the log as checkpoint.tsr.
 
     \b
     custodes ledger checkpoint --home home
     custodes ledger checkpoint --home home --policy > my.policy
     custodes ledger checkpoint --home home --publish --stamp https://tsa.example/tsr
     """  # noqa: D301  # click reads \b as "do not rewrap"
+    from custodes.ledger.evidence import policy_of
     from custodes.ledger.segments import read_bytes
 
     folder = ledger_of(home)
@@ -35,7 +37,7 @@ def command(*, home: Path, only_policy: bool, publish: bool, stamp: str | None) 
         from custodes.ledger.witness_stamp import stamp as ask
 
         click.echo(f"stamped {ask(folder, stamp).isoformat(timespec='seconds')}", err=True)
-    policy = "".join(f"log {line}\n" for line in read_bytes(folder / "vkey").decode().splitlines()) + "quorum none\n"
+    policy = policy_of(folder, folder.parent / "index").decode()
     if not only_policy:
         click.echo(read_bytes(folder / "checkpoint").decode())
         for line in _standing(folder):
