@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "fsck": "does it hold what was signed? (--deep: do the sealed contents fit it?)",
     "checkpoint": "the signed tree, and the policy lines for its readers",
     "prove": "write a proof that outsiders can check",
+    "index": "the roots of each month, and all entries that bear a tag",
     "export": "write the log as a static folder that any C2SP client reads",
     "hammer": "try the writer on this machine's disk, with kills",
     "witness": "be a witness: remember each log's largest checkpoint, cosign what extends it",
