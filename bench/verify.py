@@ -92,22 +92,24 @@ import json, os, subprocess, sys, time
 began = time.perf_counter()
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(child.pid, 0)
-print(json.dumps([time.perf_counter() - began, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+print(json.dumps([time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
 """
 """Starts a command from a small process: a child's peak memory counts that of the process that it was forked from."""
 
 
 def measured(command: list[str], folder: Path, repeats: int) -> dict[str, float]:
-    """Run a command; return its median seconds and its peak memory in MB. It must end with 0."""
-    seconds, peak = [], 0
+    """Run a command; return its median seconds (wall and CPU) and its peak memory in MB. It must end with 0."""
+    seconds, busy, peak = [], [], 0
     for _ in range(repeats):
         done = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCHER, *command], cwd=folder, capture_output=True, check=True)
-        took, memory, code = json.loads(done.stdout)
+        took, cpu, memory, code = json.loads(done.stdout)
         if code:
             sys.exit(f"{command} ended with {code}")
         seconds.append(took)
+        busy.append(cpu)
         peak = max(peak, memory)
-    return {"seconds": round(statistics.median(seconds), 3), "peak_megabytes": round(peak / 1024, 1)}
+    middle, cpu = (round(statistics.median(values), 3) for values in (seconds, busy))
+    return {"seconds": middle, "cpu_seconds": cpu, "peak_megabytes": round(peak / 1024, 1)}
 
 
 def run(folder: Path, count: int, accesses: int, repeats: int) -> dict[str, object]:

@@ -272,7 +272,7 @@ def shown(content: bytes | None, group: int, group_salt: bytes) -> Shown:
 
 
 def read_openings(data: bytes) -> list[OpenedEntry]:
-    """Return the lines of `openings.ndjson`, in ascending order of their indexes. Raises `BadBundle`."""
+    """Return the lines of `openings.ndjson`, in ascending order of their indexes; values are not parsed. Raises `BadBundle`."""
     lines = data.split(b"\n")
     if lines.pop():
         raise BadBundle("the last opening is cut off")
@@ -302,9 +302,7 @@ def _group(number: int, value: object) -> Shown:
     if isinstance(value, dict) and value.keys() == {"digest"}:
         return Shown(unhex(value["digest"]))
     fields = shaped(value, {"salt": str, "value": str})
-    content = fields["value"].encode("utf-8", "surrogatepass")
-    read_json(content)
-    return shown(content, number, unhex(fields["salt"]))
+    return shown(fields["value"].encode("utf-8", "surrogatepass"), number, unhex(fields["salt"]))
 
 
 def _group_to_json(group: Shown) -> Json:
