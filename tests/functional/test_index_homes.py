@@ -242,13 +242,13 @@ def test_a_lost_index_log_is_broken_and_said(bulk_home: Path, tmp_path: Path, ca
 # No personal data, and nothing that can be tested by guessing
 
 
+# Five bytes and more: a shorter word stands in random bytes by chance.
 WORDS = [
     *crowd(1_100),
     *(f"staff-{number}@company.example" for number in range(3)),
     *(f"198.51.100.{number}" for number in range(250)),
     *(f"own-{number}" for number in range(10)),
     "a reason of my own",
-    "crm",
     "profile",
 ]
 
