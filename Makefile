@@ -7,7 +7,7 @@ DEV := .venv/dev.stamp
 HOME_DIR ?= demo
 
 .DEFAULT_GOAL := list
-.PHONY: list demo test dev lint fix docs bench gates check clean
+.PHONY: list demo test dev lint fix docs bench bench-ledger hammer every-byte kills conformance-go gates check clean
 
 list:           ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -50,10 +50,31 @@ docs: $(DEV)    ## generate the reference pages
 bench: $(DEV)   ## short benchmarks: ratios against a named baseline in the same run, as JSON
 	$(BIN)/python bench/run.py
 
+bench-ledger: $(DEV) .venv-bench/stamp ## the record at full length, beside pymerkle (an environment of its own)
+	$(BIN)/python bench/ledger.py --full --pymerkle .venv-bench/bin/python
+
+# GPL: it never shares an environment with the product, and no test imports it.
+.venv-bench/stamp: requirements/bench-ledger.lock
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-ledger.lock
+	@touch $@
+
+hammer: $(BASE) ## ten minutes of kills of a writer, with readers beside it
+	$(BIN)/custodes ledger hammer --seconds 600
+
+every-byte: $(DEV) ## each byte of a log changed once (long; part of gates)
+	$(BIN)/pytest -q -n auto -m slow --timeout 3600 tests/conformance/test_ledger_every_byte.py
+
+kills: $(DEV)   ## 500 kills, and each call of the writer failed and cut (part of gates)
+	$(BIN)/pytest -q -n auto -m slow --timeout 3600 tests/crash
+
+conformance-go: $(DEV) ## foreign judges of exported logs; says why it skips (tests/conformance_go/README.md)
+	$(BIN)/pytest -q tests/conformance/test_ledger_go.py
+
 gates: $(DEV)   ## many seeds, kills and sizes (long)
 	$(BIN)/pytest -q -n auto --dist loadgroup -m slow --timeout 3600
 
 check: lint test ## everything the gate runs
 
 clean:          ## remove the environment and what was built
-	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
