@@ -276,7 +276,7 @@ def self_enrolled(stage: Stage) -> None:
 
 
 def own_enrolment_approved(stage: Stage) -> None:
-    stage.answer(stage.ask_for("enrol", "ada", actor=stage.actor("ben"), key=public_of("another of ben")), "ben")
+    stage.answer(stage.ask_for("enrol", "ada", actor=stage.actor("cleo"), key=public_of("another of cleo")), "cleo")
 
 
 def enrolled_by_the_own_unit(stage: Stage) -> None:
@@ -286,6 +286,11 @@ def enrolled_by_the_own_unit(stage: Stage) -> None:
 def key_of_a_colleague_enrolled_again(stage: Stage) -> None:
     stage.load("staff", [staff_row("ivy")])
     stage.ask_for("enrol", "ada", actor=stage.actor("ivy"), key=public_of("ben"))
+
+
+def second_account_of_a_person_with_a_key(stage: Stage) -> None:
+    stage.load("staff", [staff_row("cleo2")])
+    stage.ask_for("enrol", "ada", actor=stage.actor("cleo2"), key=public_of("cleo2"))
 
 
 def key_under_which_anybody_signs(stage: Stage) -> None:
@@ -345,7 +350,12 @@ def no_such_request(stage: Stage) -> None:
 
 ATTACKS: dict[str, list[Callable[[Stage], None]]] = {
     "alone": [alone, nobody],
-    "same-person": [same_person_twice, two_accounts_of_one_person, second_account_of_who_asks],
+    "same-person": [
+        same_person_twice,
+        two_accounts_of_one_person,
+        second_account_of_who_asks,
+        second_account_of_a_person_with_a_key,
+    ],
     "same-unit": [same_unit, unit_and_chain, moved_into_the_unit_before, reader_behind_another_account, enrolled_by_the_own_unit],
     "unplaced": [reader_of_no_known_unit],
     "requester": [requester_approves],

@@ -13,10 +13,12 @@ from click.testing import CliRunner
 
 from custodes import decisions
 from custodes.cli.ledger.fsck import command as fsck_command
-from custodes.errors import CouldNotCheck, Refused
+from custodes.disclose.erasure import FLOOR, Limits, decide
+from custodes.errors import ConfigError, CouldNotCheck, HomeInUse, Refused
 from custodes.guard.approval import DENY, sign, written
 from custodes.guard.book import Asked
 from custodes.ledger.leaf import Kind
+from custodes.settings import ErasureSettings, settings_of
 from custodes.store.erasure import Eraser
 from custodes.store.slips import Slips
 
@@ -160,8 +162,6 @@ def test_other_looks_after_an_intent_are_not_erased_under_it(stage: Stage, monke
 
 
 def test_nothing_is_taken_in_while_it_is_carried_out(stage: Stage) -> None:
-    from custodes.errors import HomeInUse
-
     asked = stage.approved()
     with stage.home.intake().quiet(), pytest.raises(HomeInUse):
         stage.carry_out(asked)
@@ -280,7 +280,7 @@ def test_a_key_of_somebody_else_is_revoked_by_two(stage: Stage) -> None:
     assert decisions.asking(stage.home).book().keys.of(stage.actor("finn"), stage.now) is None
 
 
-def test_a_hold_lifted_by_two_stops_nothing_any_more(stage: Stage) -> None:
+def test_hold_wins(stage: Stage) -> None:
     erasing, asked = decisions.erasing(stage.home), stage.approved()
     request, statement = erasing.draft_hold(stage.subject, "court", stage.actor("dora"), stage.now)
     hold = erasing.hand_in(request, statement, sign(statement, seed_of("dora")), stage.now)
@@ -297,6 +297,34 @@ def test_a_hold_on_somebody_else_stops_nothing(stage: Stage) -> None:
     request, statement = erasing.draft_hold(other, "court", stage.actor("dora"), stage.now)
     erasing.hand_in(request, statement, sign(statement, seed_of("dora")), stage.now)
     assert stage.carry_out(asked).done
+
+
+def test_erasure_floor(stage: Stage) -> None:
+    """The floor counts from the end of the hour in which the youngest access was recorded; the first moment after it is allowed."""
+    number = stage.approved().number
+    book, staff = decisions.asking(stage.home).book(), decisions.asking(stage.home).staff()
+    asked = book.requests[number]
+    present = decisions.erasing(stage.home)._present(book, asked, stage.subject, stage.now)
+    recorded = max(decisions._recorded(stage.home, last) for _, last in present.affected.leaves)
+    assert present.youngest == recorded + timedelta(hours=1)
+    for edge, early in (
+        (replace(present, youngest=stage.now - FLOOR), replace(present, youngest=stage.now - FLOOR + timedelta(seconds=1))),
+        (
+            replace(present, limits=Limits(cooling=stage.now - asked.at)),
+            replace(present, limits=Limits(cooling=stage.now - asked.at + timedelta(seconds=1))),
+        ),
+    ):
+        assert decide(asked, book.keys, staff, edge, stage.now) is None
+        assert decide(asked, book.keys, staff, early, stage.now)
+
+
+def test_the_defaults_of_settings_are_the_least_that_decisions_take() -> None:
+    defaults = ErasureSettings()
+    assert Limits() == Limits(timedelta(days=defaults.floor_days), timedelta(days=defaults.cooling_days))
+    assert Limits(timedelta(days=1), timedelta(days=1)).stricter(Limits()) == Limits()
+    for name in ("floor_days", "cooling_days"):
+        with pytest.raises(ConfigError, match="or more"):
+            settings_of({"ledger": {"origin": "log.example/1"}, "erasure": {name: getattr(defaults, name) - 1}})
 
 
 def test_a_closed_case_stops_nothing(stage: Stage) -> None:

@@ -66,7 +66,8 @@ class Asking:
         """Check and record a signed request. Raises `Refused`."""
         now = now.replace(microsecond=0)
         wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement)
-        wrong = wrong or self.staff().may_approve(request.by, now, now) or self._near(request, request.by, None)
+        wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_be_enrolled(request)
+        wrong = wrong or self._near(request, request.by, None)
         if wrong:
             self.refuse(wrong, now, act=request.act, step="request", by=request.by)
         number = self._record({"what": "request", "request": request.document()}, statement, signature, now)
@@ -120,6 +121,16 @@ class Asking:
         }:
             return Refusal("same-person", "the same person has asked or approved already: one person counts once")
         return self._near(request, request.by, approver)
+
+    def _may_be_enrolled(self, request: Request) -> Refusal | None:
+        """One person has keys for one account only: with two they would be two people to the book."""
+        if request.act != ENROL:
+            return None
+        staff, whose = self.staff(), str(request.content["actor"])
+        others = {key.actor for key in self.book().keys} - {whose}
+        if staff.person(whose) in {staff.person(actor) for actor in others} - {None}:
+            return Refusal("same-person", "this person has a key for another account")
+        return None
 
     def _near(self, request: Request, by: str, second: str | None) -> Refusal | None:
         """Of two people who enrol or revoke somebody's key, neither is that person, and one stands outside their unit and chain."""

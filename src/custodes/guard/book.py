@@ -220,7 +220,9 @@ class Book:
         content = request.content
         match request.act:
             case "enrol":
-                if content.get("actor") == request.by:
+                if not isinstance(content.get("actor"), str):
+                    return Refusal("unknown", "the request names nobody")
+                if content["actor"] == request.by:
                     return Refusal("self-enrolled", "nobody enrols a key of their own: two others do")
                 try:
                     taken = self.keys.holder(public_key(str(content.get("key"))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from custodes.cli.ledger.place import HOME
-from custodes.cli.ledger.signing import approve, as_json, clock, deny, open_key, passphrase, sign, signed_by
+from custodes.cli.ledger.signing import acting, approve, as_json, clock, deny, open_key, passphrase, sign, signed_by
 from custodes.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,18 +115,17 @@ def _ask(
     at: str | None,
 ) -> int:
     from custodes import decisions
-    from custodes.home import Home
 
-    with Home.open(home) as opened:
+    with acting(home) as opened:
         now = clock(opened, at)
         who = open_key(opened, key_file, passphrase_file, now)
         whose = who.actor if actor is None else pseudonym(opened, actor)
         asking = decisions.asking(opened)
         key = content["key"] or (asking.book().keys.of(whose, now) or b"").hex()
         request, statement = asking.draft(act, who.actor, {"actor": whose, "key": key}, now)
+        signature = sign(who, statement, yes=yes)
         with asking.lock():
-            asked = asking.hand_in(request, statement, sign(who, statement, yes=yes), now)
-        opened.checkpoint()
+            asked = asking.hand_in(request, statement, signature, now)
     click.echo(str(asked.number))
     needs = "in force" if asked.in_force else "one other person must approve it"
     click.echo(f"request {asked.number}: {act} a key of {whose}; {needs}", err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from custodes.cli.ledger.place import HOME
-from custodes.cli.ledger.signing import AT, approve, as_json, clock, deny, open_key, read, sign, signed_by
+from custodes.cli.ledger.signing import AT, acting, approve, as_json, clock, deny, open_key, read, sign, signed_by
 from custodes.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +62,24 @@ def request(*, basis: str, subject_file: Path | None, **options: Any) -> int:
     )
 
 
+@command.command("show")
+@click.argument("number", type=click.IntRange(0))
+@HOME
+def show(*, number: int, home: Path) -> int:
+    """Print the canonical bytes of request NUMBER, and on stderr their digest, which every statement about it names."""
+    from custodes import decisions
+    from custodes.home import Home
+    from custodes.model.canonical import canonical
+
+    with Home.open(home) as opened:
+        asked = decisions.asking(opened).book().requests.get(number)
+    if asked is None:
+        raise InputError(f"there is no request {number}")
+    click.echo(canonical(asked.request.document()).decode())
+    click.echo(asked.request.digest(), err=True)
+    return 0
+
+
 @command.command("carry-out")
 @click.argument("number", type=click.IntRange(0))
 @HOME
@@ -69,12 +87,10 @@ def request(*, basis: str, subject_file: Path | None, **options: Any) -> int:
 def carry_out(*, number: int, home: Path, at: str | None) -> int:
     """Carry out request NUMBER. Again after a crash: it completes what was begun. There is no way back."""
     from custodes import decisions
-    from custodes.home import Home
 
-    with Home.open(home) as opened:
+    with acting(home) as opened:
         asked = decisions.erasing(opened).carry_out(number, clock(opened, at))
-        opened.checkpoint()
-    click.echo(f"request {number}: done; {asked.request.content['accesses']} accesses can be opened by nobody any more", err=True)
+    click.echo(f"request {number}: done; accesses that nobody can open any more: {asked.request.content['accesses']}", err=True)
     return 0
 
 
@@ -134,16 +150,14 @@ def lift(*, number: int, **options: Any) -> int:
 
 def _ask(draft: Any, *, home: Path, key_file: Path, passphrase_file: Path | None, yes: bool, at: str | None) -> int:
     from custodes import decisions
-    from custodes.home import Home
 
-    with Home.open(home) as opened:
+    with acting(home) as opened:
         now = clock(opened, at)
         who = open_key(opened, key_file, passphrase_file, now)
         asked_for, statement = draft(opened, who.actor, now)
         if asked_for.act == "erase":
             _say_what_it_blinds(asked_for.content)
         asked = decisions.erasing(opened).hand_in(asked_for, statement, sign(who, statement, yes=yes), now)
-        opened.checkpoint()
     click.echo(str(asked.number))
     click.echo(f"request {asked.number}: {asked.request.act}, recorded", err=True)
     return 0
@@ -151,7 +165,10 @@ def _ask(draft: Any, *, home: Path, key_file: Path, passphrase_file: Path | None
 
 def _subject(home: Home, file: Path | None) -> str:
     """Return the pseudonym of the subject that a file or stdin names. Raises `InputError`."""
-    name = (read(file) if file else sys.stdin.buffer.readline()).decode("utf-8", "surrogateescape").strip("\r\n")
+    try:
+        name = (read(file) if file else sys.stdin.buffer.readline()).decode().strip("\r\n")
+    except UnicodeDecodeError:
+        name = ""
     if not name or "\n" in name:
         raise InputError("expected the id of one subject, on one line")
     return name if re.fullmatch("s-[a-z2-7]{16}", name) else home.pseudonyms.once("subject", name)

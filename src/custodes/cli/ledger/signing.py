@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,6 +55,20 @@ def clock(home: Home, at: str | None) -> datetime:
     if time is None or time.tzinfo is None:
         raise InputError("--at: expected a time such as 2026-01-31T09:00:00Z")
     return time.astimezone(UTC)
+
+
+@contextmanager
+def acting(home: Path) -> Iterator[Home]:
+    """Open a home; publish at the end what was recorded, a refusal too."""
+    from custodes.home import Home
+
+    with Home.open(home) as opened:
+        try:
+            yield opened
+        except Refused:
+            opened.checkpoint()
+            raise
+        opened.checkpoint()
 
 
 def passphrase(file: Path | None, *, twice: bool = False) -> bytes:
@@ -117,9 +132,8 @@ def _answer(
     decision: str, *, home: Path, number: int, key_file: Path, passphrase_file: Path | None, yes: bool, at: str | None
 ) -> int:
     from custodes import decisions
-    from custodes.home import Home
 
-    with Home.open(home) as opened:
+    with acting(home) as opened:
         now = clock(opened, at)
         who = open_key(opened, key_file, passphrase_file, now)
         erasing, asking = decisions.erasing(opened), decisions.asking(opened)
@@ -129,7 +143,6 @@ def _answer(
         if subject:
             click.echo(f"the reference in it means {subject}", err=True)
         asked = erasing.answer(number, statement, sign(who, statement, yes=yes), now)
-        opened.checkpoint()
     said = {"approve": f"approved by {len(asked.approvals)}", "deny": "denied"}[decision]
     click.echo(f"request {number} ({asked.request.act}): {said}", err=True)
     return 0
