@@ -88,7 +88,6 @@ def serve(*, listen: str, key: Path, state: Path, logs: tuple[Path, ...]) -> int
         State.open(state) as memory,
         Server(_address(listen), Witness(Cosigner.from_bytes(read_bytes(key)), memory, keys)) as server,
     ):
-        click.echo(server.url)
         names = ", ".join(dict.fromkeys(one.name for one in keys))
         click.echo(f"watching {names}; stop with Ctrl-C", err=True)
         return _serve(server)
@@ -138,7 +137,7 @@ def status(*, state: Path, form: str) -> int:
 
 
 def _serve(server: Server) -> int:
-    """Serve until a signal comes."""
+    """Say where, and serve until a signal comes."""
     ended: list[int] = []
 
     def end(number: int, frame: object) -> None:
@@ -148,6 +147,7 @@ def _serve(server: Server) -> int:
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
+        click.echo(server.url)
         server.serve_forever(poll_interval=0.1)
     finally:
         for number, handler in before.items():
