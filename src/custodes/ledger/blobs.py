@@ -34,7 +34,11 @@ class Blobs:
         self._disk = disk
 
     def put(self, tags: Collection[bytes]) -> tuple[bytes, bytes]:
-        """Write a list durably; return its SHA-256 and the RFC 6962 root over its tags. Repeatable; raises `NotDurable`."""
+        """Write a list durably; return its SHA-256 and the RFC 6962 root over its tags. Repeatable; raises `NotDurable`.
+
+        Durable: on return. Order: before the leaf that names the list. Again: the same tags are the same file, which is left as it
+        is.
+        """
         from custodes.ledger.disk import Disk
 
         ordered = sorted(set(tags))

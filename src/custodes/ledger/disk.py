@@ -68,7 +68,10 @@ class Disk:
         self._calls = calls
 
     def open(self, path: Path, *, create: bool = False) -> int:
-        """Return a descriptor for reading and writing. With `create` the file and its name are durable when this returns."""
+        """Return a descriptor for reading and writing. With `create` the file and its name are durable when this returns.
+
+        Durable: the name, on return. Order: the name before any byte. Again: what the file holds is kept.
+        """
         fresh = create and not path.exists()
         try:
             descriptor = self._calls.open(path, os.O_RDWR | (os.O_CREAT if create else 0))
@@ -79,7 +82,10 @@ class Disk:
         return descriptor
 
     def write(self, descriptor: int, data: bytes, offset: int) -> None:
-        """Write all of `data` at `offset`. Durable only after `sync`."""
+        """Write all of `data` at `offset`. Durable only after `sync`.
+
+        Durable: after `sync`, and no earlier. Order: none between two writes until then. Again: the same bytes.
+        """
         view, at = memoryview(data), offset
         try:
             while view:
@@ -89,14 +95,20 @@ class Disk:
             raise _not_durable("write", None, wrong) from wrong
 
     def sync(self, descriptor: int) -> None:
-        """Return when all bytes written to the descriptor are on disk."""
+        """Return when all bytes written to the descriptor are on disk.
+
+        Durable: on return. Order: all that was written to the descriptor before. Again: costs a wait; never after a failure.
+        """
         try:
             self._calls.sync(descriptor)
         except OSError as wrong:
             raise _not_durable("sync", None, wrong) from wrong
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Cut the file to `size` bytes, durably."""
+        """Cut the file to `size` bytes, durably.
+
+        Durable: on return. Order: as called. Again: the same file.
+        """
         try:
             self._calls.truncate(descriptor, size)
             self._calls.sync_size(descriptor)
@@ -104,7 +116,10 @@ class Disk:
             raise _not_durable("truncate", None, wrong) from wrong
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Put `data` in place of the file in one step: a reader, and a restart after a crash, sees the old or the new whole."""
+        """Put `data` in place of the file in one step: a reader, and a restart after a crash, sees the old or the new whole.
+
+        Durable: on return. Order: bytes, then the name. Again: the same file.
+        """
         scratch = path.with_name(path.name + ".new")
         try:
             descriptor = self._calls.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -118,7 +133,10 @@ class Disk:
         self.rename(scratch, path)
 
     def rename(self, scratch: Path, path: Path) -> None:
-        """Rename durably."""
+        """Rename durably.
+
+        Durable: on return. Order: the bytes must be synced before. Again: fails, the scratch file is gone.
+        """
         try:
             self._calls.replace(scratch, path)
         except OSError as wrong:
@@ -126,7 +144,10 @@ class Disk:
         self.sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder (and its parents) durably."""
+        """Make a folder (and its parents) durably.
+
+        Durable: on return, with every folder made on the way. Order: parents first. Again: fine if it is there.
+        """
         if not path.parent.is_dir():
             # Parents first: a folder is durable only if its name is, and so the name of each above it.
             self.make_folder(path.parent)
@@ -137,7 +158,10 @@ class Disk:
         self.sync_folder(path.parent)
 
     def sync_folder(self, path: Path) -> None:
-        """Make the names in a folder durable."""
+        """Make the names in a folder durable.
+
+        Durable: on return. Order: all names made before. Again: costs a wait.
+        """
         try:
             self._calls.sync_names(path)
         except OSError as wrong:
@@ -145,7 +169,10 @@ class Disk:
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
-        """Hold an exclusive lock while the body runs; other processes, and other objects of this one, wait."""
+        """Hold an exclusive lock while the body runs; other processes, and other objects of this one, wait.
+
+        Durable: nothing but the lock's file, which holds no bytes. Order: whoever asks waits. Again: not within itself.
+        """
         descriptor = self.open(path, create=True)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

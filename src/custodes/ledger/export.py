@@ -31,6 +31,9 @@ def export(path: Path, target: Path, *, progress: Progress | None = None) -> Che
 
     Raises `LedgerRewritten`, and leaves the old checkpoint in `target`, if the stored tiles do not lead to the published root;
     `ConfigError` if `target` holds another log or a larger one.
+
+    Durable: the checkpoint; tiles may be lost by a power cut, and `verify` then says so (export into an empty folder). Order:
+    tiles, then the checkpoint, then stale tiles go. Again: writes what is new.
     """
     index = path.with_name("index")
     # The index first: what it covers was published before, so the log as published now holds it.

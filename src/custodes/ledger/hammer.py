@@ -73,6 +73,8 @@ def hammer(folder: Path, seconds: float, *, seed: int = 0, progress: Callable[[H
     """Hammer logs in a fresh folder below `folder` for about `seconds`, plus the time of the last `fsck`.
 
     `seed` decides batches and moments of the kills (the machine decides what they meet). Raises `ConfigError` if `folder` is none.
+
+    Durable: nothing of value; a broken log is kept. Order: none. Again: makes other logs.
     """
     if not folder.is_dir():
         raise ConfigError("the place to hammer in is no folder", hint="name a folder on the disk that is to be tried")

@@ -40,6 +40,8 @@ def open_index(main: Log, path: Path, key: Path, record: Callable[[dict[str, Jso
     `record` puts origin and verifier keys of a new index log into the main log, before its first checkpoint is signed. May be
     repeated after a crash at any moment: one key comes of it, recorded at least once. The caller closes both logs. Raises
     `PartMissing` if an index log that was made is gone: a second one under the same key would be a second history.
+
+    Durable: on return. Order: key, record in the main log, index log, the key's own name. Again: opens what is there.
     """
     disk = Disk()
     with disk.lock(path.with_name("index.lock")):
@@ -78,6 +80,9 @@ class IndexLog:
 
         `force`: also a root of the open month if there is a leaf that none covers. Covers what the main log has published, so
         that is published first. Durable on return; raises `NotDurable`, `LedgerRewritten` if the main log is not what was signed.
+
+        Durable: on return. Order: main log published, then entries, then their checkpoint. Again: adds what is missing, nothing
+        twice.
         """
         point = self._published()
         fresh: list[IndexEntry] = []
@@ -107,6 +112,9 @@ class IndexLog:
         """Return the answer for a tag under the newest published root of a month, checked, and that root's place in the index log.
 
         Raises `PartMissing` if the month has no root yet, `LedgerRewritten` if the main log does not lead to the published one.
+
+        Durable: a trie of a closed month may be kept to save time. Order: none. Again: the same answer until a newer root is
+        published.
         """
         places = [at for at, entry in enumerate(self.entries()) if entry.epoch == epoch]
         if not places:

@@ -75,7 +75,11 @@ class Log:
 
     @classmethod
     def create(cls, path: Path, origin: str, signer: Signer, disk: Disk | None = None) -> Log:
-        """Make an empty log and sign its empty tree. Raises `ConfigError` if there is one already."""
+        """Make an empty log and sign its empty tree. Raises `ConfigError` if there is one already.
+
+        Durable: on return. Order: everything, then `signed`, which makes it a log. Again: refused, unless a crash came before
+        `signed`.
+        """
         disk = disk or Disk()
         if signer.name != origin:
             raise ConfigError("the log's key bears the name of the log: its origin")
@@ -96,6 +100,9 @@ class Log:
 
         Raises `LedgerRewritten` if the log is shorter than what was signed or has another root. Without `signer` it can be
         appended to but not published.
+
+        Durable: what it repairs, before anything is built on it. Order: `signed`, entries, tiles, then `checkpoint`. Again: changes
+        nothing.
         """
         log = cls(path, signer, disk or Disk())
         if not (path / "signed").exists():
@@ -143,6 +150,9 @@ class Log:
 
         All are durable when this returns. Entries have 1 to 65,535 bytes. Raises `NotDurable`: none is acknowledged, although
         some may be found complete at the next start.
+
+        Durable: all, on return. Order: one after the other, in one place in the log, whatever other processes do. Again: appends
+        again; the caller drops what it knows.
         """
         entries = slices(buffer, offsets)
         if not all(0 < length <= MOST_ENTRY for length in set(map(len, entries))):
@@ -159,6 +169,8 @@ class Log:
 
         Inside, `seq`, `prev` and indexes are certain, also with other processes at work. What must be durable before the
         entries (a vault's record) is synced in the body. Keep it short: everybody else waits.
+
+        Durable: all, when the body has ended. Order: as added, together, after all that the body made durable. Again: adds again.
         """
         with self._locked():
             batch = Batch(self._tree.size, self._ends)
@@ -177,6 +189,9 @@ class Log:
         With `witnesses` the checkpoint is durable in `signed` before they see it, and `checkpoint` is what they let be shown: the
         returned one is signed, and published only if they were enough. Raises `LedgerRewritten` rather than sign a tree that
         does not extend the last signed one, and for good once a witness has shown another history; `MissingSecret` without a key.
+
+        Durable: on return. Order: entries and tiles, `signed`, witnesses, `checkpoint`. Again: without new entries the same
+        checkpoint.
         """
         if witnesses is None:
             with self._locked():
@@ -202,7 +217,11 @@ class Log:
             return point
 
     def prove(self, size: int, larger: int) -> list[bytes]:
-        """Return the consistency proof between two trees of this log, `0 < size ≤ larger ≤` its size."""
+        """Return the consistency proof between two trees of this log, `0 < size ≤ larger ≤` its size.
+
+        Durable: nothing of its own (like every method it first takes in, and repairs, what a dying process left). Order: none.
+        Again: the same.
+        """
         with self._locked():
             return consistency(self, size, larger)
 
@@ -214,6 +233,8 @@ class Log:
         """Keep the evidence of a second history in `fork.json`, durably. From then on no object of this log signs; appends go on.
 
         The first evidence stays; taking the file away is a decision of people.
+
+        Durable: on return. Order: before the next signature of any process. Again: the first evidence stays.
         """
         with self._locked():
             self.published.keep_fork(evidence)

@@ -37,7 +37,10 @@ class Published:
         return read_bytes(path) if path.exists() else b""
 
     def show(self, note: bytes) -> None:
-        """Publish a note, unless the same stands there, perhaps with more signatures. Readers see the old or the new whole."""
+        """Publish a note, unless the same stands there, perhaps with more signatures. Readers see the old or the new whole.
+
+        Durable: on return. Order: after the note is durable in `signed`. Again: nothing, if the same stands there.
+        """
         if not self.read().startswith(note):
             self._disk.replace(self._path / "checkpoint", note)
 
@@ -46,7 +49,10 @@ class Published:
         return (self._path / WITNESSES).exists()
 
     def keep_keys(self, keys: Sequence[Key]) -> None:
-        """Keep the witnesses' keys, before a line of theirs is published: `fsck` knows every line by them. None is dropped."""
+        """Keep the witnesses' keys, before a line of theirs is published: `fsck` knows every line by them. None is dropped.
+
+        Durable: on return. Order: before a line of theirs is published. Again: adds what is new.
+        """
         path = self._path / WITNESSES
         before = read_bytes(path).decode().splitlines() if path.exists() else []
         lines = list(dict.fromkeys([*before, *(key.vkey() for key in keys)]))
@@ -67,7 +73,10 @@ class Published:
             )
 
     def keep_fork(self, evidence: bytes) -> None:
-        """Keep the evidence of a second history; the first stays."""
+        """Keep the evidence of a second history; the first stays.
+
+        Durable: on return. Order: before the next signature. Again: the first evidence stays.
+        """
         if not (self._path / FORK).exists():
             self._disk.replace(self._path / FORK, evidence)
 

@@ -99,7 +99,11 @@ class Witness:
         self._places = {sha256(origin.encode()).hexdigest(): origin for origin in self._logs}
 
     def add_checkpoint(self, body: bytes) -> Answer:
-        """Answer an `add-checkpoint`. A cosignature that is given out is in the memory, durably. Raises `Outage`."""
+        """Answer an `add-checkpoint`. A cosignature that is given out is in the memory, durably. Raises `Outage`.
+
+        Durable: before the answer is returned. Order: size and root of a log never go back. Again: the same size and root are
+        cosigned again.
+        """
         # 1. Its form.
         try:
             request = parse_request(body)

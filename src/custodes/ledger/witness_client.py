@@ -110,6 +110,8 @@ class WitnessClient:
         """Show the last signed checkpoint again to each witness not heard yet: one that has seen more means a restored backup.
 
         Raises `LedgerRewritten`; nothing was signed or kept then. Who does not answer is asked again before a later signature.
+
+        Durable: evidence of a fork, if there is any. Order: before the first signature. Again: cheap once all have answered.
         """
         with self._mutex:
             last, talk = log.checkpoint, object()
@@ -120,7 +122,10 @@ class WitnessClient:
                 self._compare_at_start(asked, answer)
 
     def cosign(self, log: Log, point: Checkpoint) -> bytes | None:
-        """Collect cosignatures until the quorum is met or the time is over; return the note to publish, or `None` for none."""
+        """Collect cosignatures until the quorum is met or the time is over; return the note to publish, or `None` for none.
+
+        Durable: evidence of a fork, if there is any. Order: after the checkpoint is durable in `signed`. Again: asks again.
+        """
         with self._mutex:
             shown = log.published.read()
             lines = self._standing(point, shown)

@@ -81,13 +81,19 @@ class Publisher:
         self._disk = disk or Disk()
 
     def publish(self, log: Log) -> Checkpoint:
-        """Sign and publish as `Log.publish` does; return what was signed. What is noted about witnesses may add a leaf after it."""
+        """Sign and publish as `Log.publish` does; return what was signed. What is noted about witnesses may add a leaf after it.
+
+        Durable: on return. Order: as `Log.publish`; what is noted comes after. Again: without new entries the same checkpoint.
+        """
         point = log.publish(self.witnesses)
         self.note(log)
         return point
 
     def note(self, log: Log) -> None:
-        """Take down whether the witnesses were enough when `log` was last published with them."""
+        """Take down whether the witnesses were enough when `log` was last published with them.
+
+        Durable: on return. Order: after the publish that it tells of. Again: only a change is taken down.
+        """
         if self.witnesses is not None and log.origin in self.witnesses.met:
             self._note(log.origin, enough=self.witnesses.met[log.origin])
 

@@ -20,6 +20,8 @@ def stamp(folder: Path, url: str, disk: Disk | None = None) -> datetime:
 
     The answer must cover the note and repeat our nonce; who made it is checked by readers, who know whom they trust. Raises
     `BadSignature`, `Outage`, `ConfigError` for the URL, `PartMissing` without the extra; then nothing is kept.
+
+    Durable: on return. Order: after the checkpoint is published. Again: a newer stamp in place of the one before.
     """
     disk = disk or Disk()
     note = read_bytes(folder / "checkpoint")

@@ -64,7 +64,10 @@ class State:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make an empty memory, readable by its owner alone. Raises `ConfigError` if the file exists."""
+        """Make an empty memory, readable by its owner alone. Raises `ConfigError` if the file exists.
+
+        Durable: with the first transaction. Order: none. Again: refused.
+        """
         try:
             path.touch(mode=0o600, exist_ok=False)
         except FileExistsError:
@@ -78,7 +81,10 @@ class State:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a memory. Raises `WouldCreate` if there is none, `ConfigError` if the file is none of this version."""
+        """Open a memory. Raises `WouldCreate` if there is none, `ConfigError` if the file is none of this version.
+
+        Durable: nothing. Order: none. Again: another connection to the same memory.
+        """
         if not path.is_file():
             raise WouldCreate(
                 f"{path} is not there, and a witness without its memory could be led into a second history",
@@ -110,6 +116,8 @@ class State:
         """Hold the only writing transaction while the body runs: committed and durable when it ends, undone if it raises.
 
         Raises `Outage` if the memory cannot be written, or another process holds it for too long.
+
+        Durable: when the body has ended. Order: one transaction at a time, of all processes. Again: a new transaction.
         """
         with self._mutex:
             try:
@@ -159,7 +167,10 @@ def find(cursor: sqlite3.Cursor, origin: str) -> Seen | None:
 
 
 def store(cursor: sqlite3.Cursor, seen: Seen) -> None:
-    """Put a log's row in place of the one before, within `comparing`. A smaller size is never stored."""
+    """Put a log's row in place of the one before, within `comparing`. A smaller size is never stored.
+
+    Durable: when the transaction ends, before the witness answers. Order: sizes never fall. Again: the same row.
+    """
     cursor.execute(
         "INSERT INTO seen (origin, size, root, note, time) VALUES (?, ?, ?, ?, ?) ON CONFLICT (origin) DO UPDATE"
         " SET size = excluded.size, root = excluded.root, note = excluded.note, time = excluded.time WHERE excluded.size >= size",
@@ -168,7 +179,10 @@ def store(cursor: sqlite3.Cursor, seen: Seen) -> None:
 
 
 def keep_fork(cursor: sqlite3.Cursor, refused: Seen, seen: Seen) -> None:
-    """Keep two checkpoints of one size under one log's signature, within `comparing`: proof of a fork. At most 100 a log."""
+    """Keep two checkpoints of one size under one log's signature, within `comparing`: proof of a fork. At most 100 a log.
+
+    Durable: when the transaction ends. Order: within it. Again: the same pair counts once.
+    """
     (count,) = cursor.execute("SELECT count(*) FROM forks WHERE origin = ?", (seen.origin,)).fetchone()
     if count < _MOST_FORKS:
         cursor.execute(
