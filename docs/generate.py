@@ -128,7 +128,7 @@ def ledger_api() -> Iterator[str]:
     """Public functions of the record and of its check, with what holds of those that write."""
     yield "# The record from inside: what holds of every function\n"
     yield "Functions that write end with what is durable and when, in which order, and what a second call does (a test finds every"
-    yield "writer and asks it). All others change nothing on disk: there is nothing to be durable, and calling them again repeats nothing."
+    yield "writer and asks it). All others change nothing on disk: nothing has to be durable, and a second call repeats nothing."
     for room in ("ledger", "verify"):
         for file in sorted((SOURCE / room).glob("[!_]*.py")):
             tree = ast.parse(file.read_text(encoding="utf-8"))
