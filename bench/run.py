@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-QUICK = (["ledger.py"], ["ingest.py"], ["watch.py", "--accesses", "200000"], ["verify.py"])
+QUICK = (
+    ["ledger.py"],
+    ["ingest.py"],
+    ["watch.py", "--accesses", "200000"],
+    ["verify.py"],
+    ["index.py", "--keys", "10000", "100000"],
+)
 
 
 def main() -> int:

@@ -64,6 +64,7 @@ _EPOCH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST: Final = 2**53
 _MOST_ENTRY: Final = 65_535
+_BLOCK: Final = 2**16
 
 
 class Step(NamedTuple):
@@ -151,7 +152,10 @@ def key_of(tag: bytes) -> bytes:
 
 def list_root(positions: Sequence[int]) -> bytes:
     """Return the RFC 6962 root over positions in the order given (callers give them ascending)."""
-    return fold(leaf_hashes([at.to_bytes(8, "big") for at in positions])) if positions else EMPTY_ROOT
+    blocks = [positions[start : start + _BLOCK] for start in range(0, len(positions), _BLOCK)]
+    # Whole blocks are subtrees of equal depth, so they can be folded one by one: a list may have millions of positions.
+    roots = [fold(leaf_hashes([at.to_bytes(8, "big") for at in block])) for block in blocks]
+    return fold(b"".join(roots)) if roots else EMPTY_ROOT
 
 
 def leaf_node(key: bytes, count: int, root: bytes) -> bytes:

@@ -4,14 +4,15 @@ The keys lie in order, cut into 2^b buckets by their first b bits; above the buc
 answer needs the keys of one bucket and b hashes, however many keys there are. A finished trie is one buffer, which can be written
 out and read in place:
 
-    "custodes.trie/1\n" ‖ u32 b ‖ u64 keys ‖ u64 positions
-    rows        k 32 ‖ hash of its leaf 32 ‖ u64 first of its positions ‖ u64 count, for each key, ascending
-    positions   u64 each; those of a key stand together, ascending
+    "custodes.trie/1\n" ‖ u32 b ‖ u64 keys ‖ u64 positions stored below ‖ u64 positions in all
+    rows        k 32 ‖ hash of its leaf 32 ‖ u64 place ‖ u64 count, for each key, ascending by k
+    positions   u64 each, ascending, of the keys that have more than one; `place` is where a key's begin, or its only one itself
     bounds      u64 number of rows before each bucket, and after the last
     tops        32 bytes for each prefix in the order of a heap (1 the empty one, 2p and 2p + 1 the children of p); zero: no key
 
-Memory while building: 40 bytes for each pair, 130 for each key, and at most 250 MB for the group of tags in work. The finished trie
-has 8 bytes for each position, 80 for each key and about 4 a key for bounds and tops.
+Memory while building: 40 bytes for each pair, 130 for each key, 60 for each position of the most frequent tag, and at most 150 MB
+for the group of tags in work. The finished trie has 80 bytes for each key, 8 for each position of keys that have several, and about
+5 a key for bounds and tops.
 """
 
 from __future__ import annotations
@@ -50,18 +51,18 @@ if TYPE_CHECKING:
 PAIR: Final = Struct(">32sQ")
 """A tag and a position that names it."""
 _MAGIC: Final = b"custodes.trie/1\n"
-_HEAD: Final = Struct(">16sIQQ")
+_HEAD: Final = Struct(">16sIQQQ")
 _ROW: Final = Struct(">32s32sQQ")
 _PLACED: Final = Struct(">32s8s").iter_unpack
 _HEADS: Final = Struct(">Q24x32s16x").iter_unpack
 _INNER: Final = Struct(">BHQ24x").pack
-_SPAN: Final = Struct(">QQ").pack
 _SPANS: Final = Struct(">QQ").unpack
 _WHOLE: Final = Struct(">40s").iter_unpack
 _ONE: Final = (1).to_bytes(8, "big")
 _NONE: Final = bytes(32)
 _MASKS: Final = tuple((1 << 64) - (1 << (64 - depth)) for depth in range(64))
 _MOST_BITS: Final = 24
+_BLOCK: Final = 2**16
 _GROUP: Final = 2**19
 """Pairs whose tags are grouped at once."""
 
@@ -75,12 +76,12 @@ class Trie:
         """Raises `LedgerRewritten` if the buffer is no trie (a stored one can be made again)."""
         if len(buffer) < _HEAD.size:
             raise LedgerRewritten("a stored trie is cut off")
-        magic, self._bits, self.tags, self.positions = _HEAD.unpack(buffer[: _HEAD.size])
+        magic, self._bits, self.tags, stored, self.positions = _HEAD.unpack(buffer[: _HEAD.size])
         if magic != _MAGIC or self._bits > _MOST_BITS:
             raise LedgerRewritten("a stored trie is of another form")
         self.buffer = buffer
         self._positions = _HEAD.size + self.tags * _ROW.size
-        self._bounds = self._positions + self.positions * 8
+        self._bounds = self._positions + stored * 8
         self._tops = self._bounds + ((1 << self._bits) + 1) * 8
         if len(buffer) != self._tops + (2 << self._bits) * 32:
             raise LedgerRewritten("a stored trie is of another length")
@@ -128,8 +129,8 @@ class Trie:
         return self._leaf(rows[0]) if len(rows) == 1 else _parted(rows)
 
     def _leaf(self, row: _Row) -> Leaf:
-        key, _, first, count = row
-        return Leaf(key, count, list_root(self._list(first, count)))
+        key, _, place, count = row
+        return Leaf(key, count, list_root(self._list(place, count)))
 
     def _top(self, depth: int, prefix: int) -> bytes:
         at = self._tops + ((1 << depth) + prefix) * 32
@@ -140,8 +141,10 @@ class Trie:
         start, end = _SPANS(self.buffer[at : at + 16])
         return list(_ROW.iter_unpack(self.buffer[_HEAD.size + start * _ROW.size : _HEAD.size + end * _ROW.size]))
 
-    def _list(self, first: int, count: int) -> tuple[int, ...]:
-        at = self._positions + first * 8
+    def _list(self, place: int, count: int) -> tuple[int, ...]:
+        if count == 1:
+            return (place,)
+        at = self._positions + place * 8
         return tuple(_numbers(self.buffer[at : at + count * 8]))
 
 
@@ -149,17 +152,18 @@ def build(chunks: Iterable[bytes]) -> Trie:
     """Return the trie over pairs: joined `PAIR`s in chunks, positions ascending, no pair twice."""
     rows: list[bytes] = []
     positions: list[bytes] = []
-    done = 0
+    stored = total = 0
     for pairs in _groups(list(chunks)):
-        made, listed = _leaves(pairs, done)
+        made, listed = _leaves(pairs, stored)
         rows += made
         positions.append(listed)
-        done += len(listed) // 8
+        stored += len(listed) // 8
+        total += len(pairs) // PAIR.size
     rows.sort()
     bits = min(_MOST_BITS, (len(rows) // 32).bit_length())
     bounds = [bisect_left(rows, (bucket << (64 - bits)).to_bytes(8, "big")) for bucket in range(1 << bits)] + [len(rows)]
     tops = _tops(rows, bounds, bits)
-    head = _HEAD.pack(_MAGIC, bits, len(rows), done)
+    head = _HEAD.pack(_MAGIC, bits, len(rows), stored, total)
     return Trie(b"".join((head, *rows, *positions, Struct(f">{len(bounds)}Q").pack(*bounds), *tops)))
 
 
@@ -181,8 +185,8 @@ def _groups(chunks: list[bytes]) -> Iterator[bytes]:
         yield b"".join(bins.pop())
 
 
-def _leaves(pairs: bytes, done: int) -> tuple[list[bytes], bytes]:
-    """Return the rows of all tags of `pairs`, and their positions, which come after `done` others."""
+def _leaves(pairs: bytes, stored: int) -> tuple[list[bytes], bytes]:
+    """Return the rows of all tags of `pairs`, and the positions to store for them, after `stored` others."""
     once: dict[bytes, bytes] = {}
     often: dict[bytes, list[bytes]] = {}
     for tag, place in _PLACED(pairs):
@@ -194,15 +198,20 @@ def _leaves(pairs: bytes, done: int) -> tuple[list[bytes], bytes]:
     rows = [
         (key := sha256(b"\x30" + tag).digest())
         + sha256(b"\x31" + key + _ONE + sha256(b"\x00" + place).digest()).digest()
-        + _SPAN(at, 1)
-        for at, (tag, place) in enumerate(once.items(), done)
+        + place
+        + _ONE
+        for tag, place in once.items()
     ]
-    at = done + len(once)
     for tag, places in often.items():
-        key = key_of(tag)
-        rows.append(_ROW.pack(key, leaf_node(key, len(places), fold(leaf_hashes(places))), at, len(places)))
-        at += len(places)
-    return rows, b"".join([*once.values(), *(place for places in often.values() for place in places)])
+        key, count = key_of(tag), len(places)
+        rows.append(_ROW.pack(key, leaf_node(key, count, _listed(places)), stored, count))
+        stored += count
+    return rows, b"".join([place for places in often.values() for place in places])
+
+
+def _listed(places: list[bytes]) -> bytes:
+    """Do `list_root` for positions as bytes; a block at a time, since the tag of unresolved accesses may have millions."""
+    return fold(b"".join([fold(leaf_hashes(places[at : at + _BLOCK])) for at in range(0, len(places), _BLOCK)]))
 
 
 def _tops(rows: list[bytes], bounds: list[int], bits: int) -> list[bytes]:
@@ -224,8 +233,7 @@ def _prefix(number: int, depth: int) -> bytes:
 
 def bucket_root(rows: list[bytes]) -> bytes:
     """Return the hash of the node over packed rows (at least one), ascending by key."""
-    heads, nodes = zip(*_HEADS(b"".join(rows)), strict=True)
-    return _folded(heads, nodes) or root_over([_ROW.unpack(row) for row in rows])
+    return _folded(b"".join(rows)) or root_over([_ROW.unpack(row) for row in rows])
 
 
 def root_over(rows: Sequence[_Row]) -> bytes:
@@ -236,21 +244,31 @@ def root_over(rows: Sequence[_Row]) -> bytes:
     return inner_node(*node)
 
 
-def _folded(heads: Sequence[int], nodes: Sequence[bytes]) -> bytes:
-    """Do `root_over` for leaf hashes and the first 64 bits of their keys; return nothing if two keys share these bits."""
+def _folded(rows: bytes) -> bytes:
+    """Do `root_over` for joined rows, by the first 64 bits of their keys; return nothing if two keys share these bits."""
     waiting: list[bytes] = []
     depths = [-1]
-    for head, after, node in zip(heads, (*heads[1:], heads[-1] ^ 1 << 64), nodes, strict=True):
-        depth = 64 - (head ^ after).bit_length()  # −1 after the last
+    top = -1
+    each = _HEADS(rows)
+    head: int
+    node: bytes
+    head, node = next(each)
+    for after, fresh in each:
+        depth = 64 - (head ^ after).bit_length()
         if depth == 64:
             return b""
         # Each node that parts deeper than this key and the next is complete.
-        while depths[-1] > depth:
-            part = depths.pop()
-            node = sha256(_INNER(0x32, part, head & _MASKS[part]) + waiting.pop() + node).digest()  # noqa: PLW2901  # carried up
+        while top > depth:
+            node = sha256(_INNER(0x32, top, head & _MASKS[top]) + waiting.pop() + node).digest()
+            depths.pop()
+            top = depths[-1]
         waiting.append(node)
         depths.append(depth)
-    return waiting[0]
+        head, node, top = after, fresh, depth
+    while waiting:
+        top = depths.pop()
+        node = sha256(_INNER(0x32, top, head & _MASKS[top]) + waiting.pop() + node).digest()
+    return node
 
 
 def _parted(rows: Sequence[_Row]) -> Inner:
