@@ -5,9 +5,10 @@ BIN := .venv/bin
 BASE := .venv/base.stamp
 DEV := .venv/dev.stamp
 HOME_DIR ?= demo
+RULES ?= src/custodes/rules
 
 .DEFAULT_GOAL := list
-.PHONY: list demo test dev lint fix docs bench bench-ledger hammer every-byte kills conformance-go gates check clean
+.PHONY: list demo test dev lint fix rule docs bench bench-ledger hammer every-byte kills conformance-go gates check clean
 
 list:           ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -42,6 +43,10 @@ lint: $(DEV)    ## format, lint, types, import contracts
 fix: $(DEV)     ## format and repair what can be repaired
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+rule: $(DEV)    ## a new rule with its tests: make rule NAME=D23_exports_at_night
+	@$(BIN)/custodes rules new $(firstword $(subst _, ,$(NAME))) "$(wordlist 2,20,$(subst _, ,$(NAME)))" --into $(RULES)
+	@echo "now: write what it looks for, then custodes rules test $(firstword $(subst _, ,$(NAME))), then make docs"
 
 docs: $(DEV)    ## generate the reference pages
 	$(BIN)/custodes rules docs
