@@ -288,6 +288,13 @@ def key_of_a_colleague_enrolled_again(stage: Stage) -> None:
     stage.ask_for("enrol", "ada", actor=stage.actor("ivy"), key=public_of("ben"))
 
 
+def one_key_for_two_people(stage: Stage) -> None:
+    stage.load("staff", [staff_row("ivy"), staff_row("jon")])
+    first, second = (stage.ask_for("enrol", "ada", actor=stage.actor(name), key=public_of("ivy")) for name in ("ivy", "jon"))
+    stage.answer(first, "cleo")
+    stage.answer(second, "cleo")
+
+
 def second_account_of_a_person_with_a_key(stage: Stage) -> None:
     stage.load("staff", [staff_row("cleo2")])
     stage.ask_for("enrol", "ada", actor=stage.actor("cleo2"), key=public_of("cleo2"))
@@ -379,6 +386,7 @@ ATTACKS: dict[str, list[Callable[[Stage], None]]] = {
         enrolled_23_hours_ago,
         enrolment_denied_in_its_first_day,
         key_of_a_colleague_enrolled_again,
+        one_key_for_two_people,
         key_under_which_anybody_signs,
     ],
     "self-enrolled": [self_enrolled, own_enrolment_approved],

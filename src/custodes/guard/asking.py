@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from custodes.errors import CouldNotCheck, Refused
 from custodes.guard.approval import APPROVE, LONGEST, METHOD, REQUEST, Refusal, Request, Statement, written
-from custodes.guard.book import ENROL, REVOKE, SLOT, Asked, Book, Leaf
+from custodes.guard.book import ENROL, SLOT, Asked, Book, Leaf
 from custodes.guard.distance import Staff
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
@@ -66,12 +66,11 @@ class Asking:
         """Check and record a signed request. Raises `Refused`."""
         now = now.replace(microsecond=0)
         wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement)
-        wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_be_enrolled(request)
-        wrong = wrong or self._near(request, request.by, None)
+        wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_enrol(request, None)
         if wrong:
             self.refuse(wrong, now, act=request.act, step="request", by=request.by)
         number = self._record({"what": "request", "request": request.document()}, statement, signature, now)
-        return self._read_back(number)
+        return self._read_back(number, statement)
 
     def statement(self, number: int, approver: str, decision: str, now: datetime) -> Statement:
         """Return the statement with which `approver` would answer request `number`. Raises `Refused` if there is none."""
@@ -92,7 +91,7 @@ class Asking:
         if wrong:
             self.refuse(wrong, now, act=asked.request.act, step="answer", by=statement.approver, number=number)
         self._record({"what": "answer", "request": number}, statement, signature, now)
-        return self._read_back(number)
+        return self._read_back(number, statement)
 
     def refuse(self, why: Refusal, now: datetime, *, act: str, step: str, by: str, number: int | None = None) -> NoReturn:
         """Record a refusal, durably, and raise it."""
@@ -116,33 +115,27 @@ class Asking:
         wrong = staff.may_approve(approver, asked.at, now)
         if wrong:
             return wrong
-        if staff.person(approver) in {
-            staff.person(other) for other in (request.by, *(a.statement.approver for a in asked.approvals))
-        }:
+        before = (request.by, *(answer.statement.approver for answer in asked.approvals))
+        if staff.person(approver) in {staff.person(other) for other in before}:
             return Refusal("same-person", "the same person has asked or approved already: one person counts once")
-        return self._near(request, request.by, approver)
+        return self._may_enrol(request, approver)
 
-    def _may_be_enrolled(self, request: Request) -> Refusal | None:
-        """One person has keys for one account only: with two they would be two people to the book."""
+    def _may_enrol(self, request: Request, second: str | None) -> Refusal | None:
+        """Two others enrol a key, and one of the two (the second, once there is one) stands outside the person's unit and chain.
+
+        A person has keys for one account only: with two they would be two people to the book.
+        """
         if request.act != ENROL:
             return None
         staff, whose = self.staff(), str(request.content["actor"])
-        others = {key.actor for key in self.book().keys} - {whose}
-        if staff.person(whose) in {staff.person(actor) for actor in others} - {None}:
-            return Refusal("same-person", "this person has a key for another account")
-        return None
-
-    def _near(self, request: Request, by: str, second: str | None) -> Refusal | None:
-        """Of two people who enrol or revoke somebody's key, neither is that person, and one stands outside their unit and chain."""
-        if request.act not in {ENROL, REVOKE} or (request.act == REVOKE and request.content["actor"] == by):
-            return None
-        staff, whose = self.staff(), str(request.content["actor"])
-        people = [actor for actor in (by, second) if actor is not None]
-        if staff.person(whose) is None:
+        person, people = staff.person(whose), [request.by, *([second] if second else [])]
+        if person is None:
             return Refusal("unplaced", f"staff names no person behind {whose}: load a staff row for them")
-        if staff.person(whose) in {staff.person(actor) for actor in people}:
-            return Refusal("self-enrolled", "two other people decide about a key, not the person it is for")
-        if second is not None and all(found := [staff.near(actor, [whose]) for actor in people]):
+        if person in {staff.person(actor) for actor in people}:
+            return Refusal("self-enrolled", "two other people enrol a key, not the person it is for")
+        if person in {staff.person(key.actor) for key in self.book().keys if key.actor != whose}:
+            return Refusal("same-person", "this person has a key for another account")
+        if second and all(found := [staff.near(actor, [whose]) for actor in people]):
             return found[-1]
         return None
 
@@ -171,8 +164,8 @@ class Asking:
         }
         return self._seams.record(Kind.DECISION, {**what, **signed}, now)
 
-    def _read_back(self, number: int) -> Asked:
-        asked = self.book().requests.get(number)
-        if asked is None:
-            raise CouldNotCheck("what was recorded does not count by the log's hour", hint="set the clock right and ask again")
-        return asked
+    def _read_back(self, number: int, statement: Statement) -> Asked:
+        book = self.book()
+        if not book.counts(statement):
+            raise CouldNotCheck("what was recorded does not count by the log's hour", hint="set the clock right and sign again")
+        return book.requests[number]

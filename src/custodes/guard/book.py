@@ -125,6 +125,10 @@ class Book:
         """Return the legal holds in force."""
         return [asked for asked in self.requests.values() if asked.request.act == HOLD and asked.lifted is None]
 
+    def counts(self, statement: Statement) -> bool:
+        """Say whether a recorded statement counted when its leaf was read."""
+        return statement.nonce in self._nonces
+
     def refuses(
         self, asked: Asked | None, request: Request, statement: Statement, signature: bytes, at: datetime
     ) -> Refusal | None:
@@ -236,7 +240,8 @@ class Book:
                 found = any(hold.number == content.get("hold") for hold in self.holds())
                 return None if found else Refusal("unknown", "no such hold is in force")
             case "erase" | "hold":
-                named = content.get("ref") == EVERYBODY or _REFERENCE.fullmatch(str(content.get("ref")))
+                everybody = request.act == HOLD and content.get("ref") == EVERYBODY
+                named = everybody or _REFERENCE.fullmatch(str(content.get("ref")))
                 return None if named else Refusal("unknown", "the request names nobody")
         return Refusal("unknown", "no such act is known")
 
@@ -252,7 +257,7 @@ class Book:
             return Refusal("requester", "who asks does not approve")
         if asked.request.act == ENROL and statement.approver == asked.request.content["actor"]:
             return Refusal("self-enrolled", "nobody approves a key of their own")
-        return None
+        return self._refuses_content(asked.request)  # another request may have taken effect since
 
 
 def _signed(what: Mapping[str, Json]) -> tuple[Statement, bytes] | None:
