@@ -255,7 +255,7 @@ class _Run:
         self._unsaved: dict[str, bytes] = {}
         self._recorded = 0
         self._beats: dict[str, Beat] = {}
-        self._beaten = time.monotonic()
+        self._beaten = self._committed = time.monotonic()
         self.report = IngestReport()
 
     def recover(self) -> None:
@@ -318,6 +318,8 @@ class _Run:
                 if not chunk.raws:
                     self._idle(kind, stream)
             pulse.check()
+            if self._batch.raws and time.monotonic() - self._committed >= _PUBLISH_EVERY_S:
+                self._commit()  # a log that is never quiet does not wait until a batch is full
             if time.monotonic() - self._beaten >= self._intake._limits.heartbeat_s:  # noqa: SLF001  # see above
                 self._beat()
         for kind, stream, _ in going:
@@ -417,6 +419,7 @@ class _Run:
 
     def _commit(self) -> None:
         """Record the batch at hand and begin another."""
+        self._committed = time.monotonic()
         if self._source is not None:
             self._record(self._batch, self._source)
             self._batch = Gathered()
