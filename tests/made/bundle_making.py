@@ -1,4 +1,4 @@
-"""A log with an index, made for tests of bundles: three months, three people, looks at several at once, and an erasure.
+"""A log with an index, made for tests of bundles: three months, three people, looks at two and at very many, an erasure.
 
 Everything is fixed (keys, seeds, hours), and everything goes through the product's own writer; only the vault is a list here.
 """
@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from custodes.disclose.bundle import Read, Sources
+from custodes.ledger.blobs import Blobs
 from custodes.ledger.evidence import policy_of
 from custodes.ledger.index_log import IndexLog
 from custodes.ledger.leaf import (
@@ -31,6 +32,7 @@ from custodes.ledger.log import Log
 from custodes.ledger.signer import Signer
 from custodes.model.canonical import canonical
 from custodes.store.contents import Groups, Opening, Own, Remains, opening
+from custodes.store.openings import bulk
 
 ORIGIN = "bundles.example/2026h2"
 MONTHS = ("2026-09", "2026-10", "2026-11")
@@ -93,6 +95,8 @@ def make(folder: Path, *, looks: int = 60, months: Sequence[str] = MONTHS) -> Ma
     for month in months:
         hour = hour_of(datetime(int(month[:4]), int(month[5:]), 3, 8, tzinfo=UTC))
         with made._log("log") as log:
+            if month != months[0]:
+                _bulk(made, log, hour, 10_000 + number)
             for look in range(looks):
                 number += 1
                 if look % 5 == 3:
@@ -154,10 +158,24 @@ def _several(made: Made, log: Log, hour: int, number: int, people: Sequence[str]
         made.about[person].append(place)
 
 
+def _bulk(made: Made, log: Log, hour: int, number: int) -> None:
+    """Add a look at very many people, the three among them."""
+    groups, seeds = _groups(number, None), [_seed(number, part) for part in range(3)]
+    at, leaf = _append(log, Kind.ACCESS, hour, MANY_TAG, commitment(groups, seeds))
+    made.openings[at] = opening(at, leaf, groups, b"".join(seeds))
+    people = [*PEOPLE, *(f"person-{other}" for other in range(1_098))]
+    digest, root = Blobs(log.path).put([tag_under(key_of(person), ORIGIN, epoch_of(hour)) for person in people])
+    what, seed = bulk(leaf_hash(leaf), len(people), root), _seed(number, 5)
+    place, entry = _append(log, Kind.BULK, hour, digest, record_commitment(what, seed))
+    made.openings[place] = opening(place, entry, (None, what, None, None, None), seed)
+    for person in PEOPLE:
+        made.about[person].append(place)
+
+
 def erase(made: Made, person: str) -> int:
     """Erase a person as the vault does: digests stay, contents and salts of the person's groups go. Return the record's index."""
     hour = hour_of(NOW)
-    made.erased = list(made.about[person])
+    made.erased = [at for at in made.about[person] if made.openings[at].leaf[1] != Kind.BULK]
     for at in made.erased:
         found = made.openings[at]
         keep = {0, 3} if found.leaf[1] == Kind.ACCESS else set()

@@ -417,6 +417,35 @@ def index_signature(_: Manifest, members: Members) -> None:
     members["index/checkpoint"] = members["index/checkpoint"][:at] + swapped + members["index/checkpoint"][at + 1 :]
 
 
+def bulk_proof(members: Members, change: Callable[[dict], object]) -> None:
+    """Change the proof that the tag stands in the list of the first bulk entry."""
+    month(members, MONTHS[1], lambda document: change(document["lists"][min(document["lists"], key=int)]))
+
+
+@case
+def place_in_the_list_of_a_bulk_entry(_: Manifest, members: Members) -> None:
+    bulk_proof(members, lambda place: place.update(at=place["at"] ^ 1))
+
+
+@case
+def hash_in_the_list_of_a_bulk_entry(_: Manifest, members: Members) -> None:
+    bulk_proof(members, lambda place: place["hashes"].__setitem__(0, flip_hex(place["hashes"][0])))
+
+
+@case
+def list_of_a_bulk_entry_dropped(_: Manifest, members: Members) -> None:
+    month(members, MONTHS[1], lambda document: document.update(lists={}))
+
+
+@case
+def list_for_an_entry_that_has_none(_: Manifest, members: Members) -> None:
+    month(
+        members,
+        MONTHS[0],
+        lambda document: document.update(lists={str(document["lookup"]["positions"][0]): {"at": 0, "hashes": []}}),
+    )
+
+
 @case
 def middle_month_left_out(manifest: Manifest, members: Members) -> Manifest:
     for at in json.loads(members[f"index/{MONTHS[1]}.json"])["lookup"]["positions"]:

@@ -17,9 +17,10 @@ from typing import Final
 import msgspec
 
 from custodes.errors import CouldNotCheck, InputError, LedgerRewritten, PartMissing
+from custodes.ledger.blobs import Blobs
 from custodes.ledger.bundle import Manifest, OpenedEntry, Shown, seal
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
-from custodes.ledger.evidence import Kept, hash_tiles, month_file, policy_of, prove
+from custodes.ledger.evidence import Kept, MonthProofs, hash_tiles, list_proof, month_file, policy_of, prove
 from custodes.ledger.index import Lookup, parse_entry
 from custodes.ledger.leaf import NO_TAG, Kind, decode, epoch_of, leaf_hash, tag_under
 from custodes.ledger.months import epochs_between
@@ -98,9 +99,10 @@ def subject_bundle(sources: Sources, k_tag: bytes, epochs: Sequence[str], *, wit
         if size > point.size:
             raise CouldNotCheck("the index is ahead of the published checkpoint", hint="run the command again")
         steps = consistency(making.tiles, size, point.size)
-        months[f"index/{epoch}.json"] = month_file(entry, at, inclusion(tiles, at, index.size), steps, lookup, nobody)
-        tags[epoch] = tag.hex()
         making.take(lookup.positions)
+        proofs = MonthProofs(entry, at, inclusion(tiles, at, index.size), steps, making.lists(lookup))
+        months[f"index/{epoch}.json"] = month_file(proofs, lookup, nobody)
+        tags[epoch] = tag.hex()
     return making.finish("subject", tags, months, k_tag)
 
 
@@ -121,6 +123,12 @@ class _Making:
         accesses = [access for entry in fresh if (access := self._access_of(entry)) is not None]
         fresh += self._open(accesses)
         self._open(self._records_over([entry.index for entry in fresh if not _tells(entry)]))
+
+    def lists(self, lookup: Lookup) -> dict[int, tuple[int, list[bytes]]]:
+        """Return for each bulk entry of an answer where the tag stands in its list, with the proof."""
+        leaves = {index: decode(self._opened[index].leaf) for index in lookup.positions}
+        blobs = Blobs(self._sources.log)
+        return {index: list_proof(blobs.read(leaf.tag), lookup.tag) for index, leaf in leaves.items() if leaf.kind == Kind.BULK}
 
     def finish(self, kind: str, tags: Mapping[str, str], months: Mapping[str, bytes], k_tag: bytes | None) -> bytes:
         """Return the bytes of the bundle, after checking them as its reader will."""
@@ -158,8 +166,8 @@ class _Making:
         return fresh
 
     def _access_of(self, entry: OpenedEntry) -> int | None:
-        """Return the index of the access that a touch belongs to; None for other entries, or if the touch was erased."""
-        if decode(entry.leaf).kind != Kind.TOUCH or not _tells(entry):
+        """Return the index of the access that a touch or bulk entry belongs to; None for others, or if it was erased."""
+        if decode(entry.leaf).kind not in {Kind.TOUCH, Kind.BULK} or not _tells(entry):
             return None
         wanted = bytes.fromhex(json.loads(entry.groups[WHAT].value or b"{}")["access"])
         stop, step = entry.index, _FIRST_STEP

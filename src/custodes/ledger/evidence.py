@@ -5,14 +5,15 @@ Nothing here looks at a group or a key: what is shown of an entry is decided abo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from custodes.errors import LedgerRewritten
 from custodes.ledger.checkpoint import Checkpoint
 from custodes.ledger.index import Lookup, list_root
 from custodes.ledger.leaf import leaf_hash
-from custodes.ledger.merkle import WIDTH
+from custodes.ledger.merkle import WIDTH, fold, leaf_hashes
 from custodes.ledger.proof import Proof, consistency, inclusion, root_of
 from custodes.ledger.segments import read_bytes
 from custodes.ledger.tiles import Tiles, tile_path, tiles_of
@@ -66,10 +67,35 @@ def prove(tiles: Kept, checkpoint: Checkpoint, entries: Iterable[tuple[int, byte
     return found
 
 
-def month_file(  # noqa: PLR0917  # the parts of one answer, in the order in which a reader checks them
-    entry: bytes, at: int, inclusion_hashes: Sequence[bytes], consistency_hashes: Sequence[bytes], lookup: Lookup, nobody: Lookup
-) -> bytes:
-    """Return `index/<YYYY-MM>.json`: an entry of the index log with its proofs, and the answers for a tag and for the zero tag.
+def list_proof(tags: Sequence[bytes], tag: bytes) -> tuple[int, list[bytes]]:
+    """Return the place of a tag in the sorted list of a bulk entry, and its inclusion proof under the list's root."""
+    at = tags.index(tag)
+    return at, _list_path(leaf_hashes(tags), at)
+
+
+def _list_path(hashes: bytes, at: int) -> list[bytes]:
+    count = len(hashes) // 32
+    if count == 1:
+        return []
+    middle = 1 << (count - 1).bit_length() - 1
+    left, right = hashes[: middle * 32], hashes[middle * 32 :]
+    return [*_list_path(left, at), fold(right)] if at < middle else [*_list_path(right, at - middle), fold(left)]
+
+
+class MonthProofs(NamedTuple):
+    """What places an answer in the signed logs: an `entry` of the index log, its place `at` there and the proof of it, the proof
+    that the log which it covers is the beginning of the checkpoint's, and for bulk entries the place of the tag in their `lists`.
+    """
+
+    entry: bytes
+    at: int
+    inclusion: Sequence[bytes]
+    consistency: Sequence[bytes]
+    lists: Mapping[int, tuple[int, Sequence[bytes]]]
+
+
+def month_file(proofs: MonthProofs, lookup: Lookup, nobody: Lookup) -> bytes:
+    """Return `index/<YYYY-MM>.json`: the answers of the index for a tag and for the zero tag, with what proves them.
 
     Of the zero tag only the number of positions is told, with the root of their list: which accesses nobody could resolve is not
     the reader's business, how many is.
@@ -77,10 +103,11 @@ def month_file(  # noqa: PLR0917  # the parts of one answer, in the order in whi
     told = nobody.to_json()
     count = len(nobody.positions)
     document: dict[str, Json] = {
-        "at": at,
-        "entry": entry.decode(),
-        "inclusion": [value.hex() for value in inclusion_hashes],
-        "consistency": [value.hex() for value in consistency_hashes],
+        "at": proofs.at,
+        "entry": proofs.entry.decode(),
+        "inclusion": [value.hex() for value in proofs.inclusion],
+        "consistency": [value.hex() for value in proofs.consistency],
+        "lists": {str(index): {"at": at, "hashes": [value.hex() for value in path]} for index, (at, path) in proofs.lists.items()},
         "lookup": lookup.to_json(),  # type: ignore[dict-item]  # JSON by its contract
         "unresolved": {
             "count": count,

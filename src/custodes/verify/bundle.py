@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from custodes.errors import BadInclusion, ConfigError, CouldNotCheck, LedgerRewritten, UnknownVersion, VerificationError
+from custodes.errors import BadInclusion, ConfigError, CouldNotCheck, LedgerRewritten, VerificationError
 from custodes.ledger.bundle import BadBundle, OpenedEntry, open_bundle, read_json, read_openings, shaped, unhex
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.index import (
@@ -49,18 +49,22 @@ class Entry(NamedTuple):
 
     @property
     def access(self) -> str:
-        """Of a touch: the hex leaf hash of the access that it belongs to, as far as it is shown."""
+        """Of a touch or bulk entry: the hex leaf hash of the access that it belongs to, as far as it is shown."""
         what = self.shown.get("what")
-        found = what.get("access") if self.leaf.kind == Kind.TOUCH and isinstance(what, dict) else None
+        found = what.get("access") if self.leaf.kind in {Kind.TOUCH, Kind.BULK} and isinstance(what, dict) else None
         return found if isinstance(found, str) else ""
 
 
 class Month(NamedTuple):
-    """The index's answer for one tag: its proven positions, and the proven number of entries with nobody resolved."""
+    """The index's answer for one tag: its proven positions, and the proven number of entries with nobody resolved (in `entry`).
+
+    `lists`: for bulk entries, by index as text: where the tag stands in their list; not proven yet.
+    """
 
     entry: IndexEntry
     tag: bytes
     positions: tuple[int, ...]
+    lists: Mapping[str, object]
 
 
 def check_bundle(data: bytes, name: str, policy: Policy | None, tag_key: bytes | None, report: VerifyReport) -> None:
@@ -273,7 +277,7 @@ def _covers(ranges: Sequence[object], index: int) -> bool:
 def read_month(data: bytes, epoch: str, tag: bytes, index: Checkpoint, point: Checkpoint) -> Month:
     """Return the proven answer of the index for `tag` in `epoch`. Raises `VerificationError`, `UnknownVersion`."""
     document = read_json(data)
-    fields = {"at": int, "consistency": list, "entry": str, "inclusion": list, "lookup": dict, "unresolved": dict}
+    fields = {"at": int, "consistency": list, "entry": str, "inclusion": list, "lists": dict, "lookup": dict, "unresolved": dict}
     proof = shaped(document, fields)
     raw = proof["entry"].encode("utf-8", "surrogatepass")
     try:
@@ -293,7 +297,7 @@ def read_month(data: bytes, epoch: str, tag: bytes, index: Checkpoint, point: Ch
         _verify_unresolved(proof["unresolved"], entry)
     except (BadInclusion, Malformed) as wrong:
         raise BadBundle(f"index {epoch}: {wrong}") from None
-    return Month(entry, tag, lookup.positions)
+    return Month(entry, tag, lookup.positions, proof["lists"])
 
 
 def _verify_unresolved(value: Mapping[str, object], entry: IndexEntry) -> None:
@@ -324,12 +328,27 @@ def _climb(lookup: Lookup, node: bytes) -> bytes:
 
 
 def check_list(month: Month, entries: Mapping[int, Entry]) -> None:
-    """Check that every entry on the index's list is in the bundle and carries the tag in that month."""
+    """Check that every entry on the index's list is in the bundle and carries the tag in that month, and that no proof is left."""
+    epoch, bulk = month.entry.epoch, set[str]()
     for index in month.positions:
         entry = entries.get(index)
         if entry is None:
-            raise BadBundle(f"{month.entry.epoch}: the index lists entry {index} for this tag, and the bundle leaves it out")
-        if entry.leaf.kind == Kind.BULK:
-            raise UnknownVersion(f"entry {index} is a bulk entry, whose list this reader cannot check")
-        if entry.leaf.kind not in {Kind.ACCESS, Kind.TOUCH} or entry.leaf.tag != month.tag or entry.epoch != month.entry.epoch:
-            raise BadBundle(f"{month.entry.epoch}: entry {index} stands in the list of this tag and does not carry it")
+            raise BadBundle(f"{epoch}: the index lists entry {index} for this tag, and the bundle leaves it out")
+        if entry.leaf.kind == Kind.BULK and entry.epoch == epoch:
+            _check_bulk(entry, month)
+            bulk.add(str(index))
+        elif entry.leaf.kind not in {Kind.ACCESS, Kind.TOUCH} or entry.leaf.tag != month.tag or entry.epoch != epoch:
+            raise BadBundle(f"{epoch}: entry {index} stands in the list of this tag and does not carry it")
+    if month.lists.keys() != bulk:
+        raise BadBundle(f"{epoch}: there is a proof for a list that no entry of this tag has")
+
+
+def _check_bulk(entry: Entry, month: Month) -> None:
+    """Check that the tag stands in the list that a bulk entry commits to."""
+    place = shaped(month.lists.get(str(entry.at)), {"at": int, "hashes": list})
+    what = shaped(entry.shown.get("what"), {"access": str, "count": int, "root": str})
+    try:
+        hashes = [unhex(value) for value in place["hashes"]]
+        verify_inclusion(place["at"], what["count"], leaf_hash(month.tag), hashes, unhex(what["root"]))
+    except BadInclusion as wrong:
+        raise BadBundle(f"entry {entry.at}: the tag is not in its list: {wrong}") from None

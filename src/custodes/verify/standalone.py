@@ -185,6 +185,8 @@ def check_subject(  # noqa: PLR0917  # each part was checked on its own before
             if place not in entries:
                 raise Broken(f"{epoch}: the index lists entry {place} for this tag, and the bundle leaves it out")
             check_tagged(entries[place], month)
+        if month.lists.keys() != {str(place) for place in month.positions if entries[place].kind == 3}:
+            raise Broken(f"{epoch}: there is a proof for a list that no entry of this tag has")
         wanted |= set(month.positions)
         judge_month(month, point, doubt, "you" if tag_key else "this tag", report)
     months = sorted(int(epoch[:4]) * 12 + int(epoch[5:]) for epoch in claimed)
@@ -209,9 +211,14 @@ def judge_month(month: Month, point: Checkpoint, doubt: str, whom: str, report: 
 
 def check_tagged(entry: Entry, month: Month) -> None:
     """Check that an entry on the list is one of that person and month."""
-    if entry.kind == 3:
-        raise Unknown(f"entry {entry.at} is a bulk entry, whose list this reader cannot check")
-    if entry.kind not in (1, 2) or entry.tag != month.tag or entry.epoch != month.epoch:
+    if entry.kind == 3 and entry.epoch == month.epoch:
+        place, what = month.lists[str(entry.at)], entry.shown["what"]
+        shape(place, {"at": int, "hashes": list})
+        shape(what, {"access": str, "count": int, "root": str})
+        hashes = [unhex(item) for item in place["hashes"]]
+        if inclusion_root(place["at"], what["count"], leaf_hash(month.tag), hashes) != unhex(what["root"]):
+            raise Broken(f"entry {entry.at}: the tag is not in its list")
+    elif entry.kind not in (1, 2) or entry.tag != month.tag or entry.epoch != month.epoch:
         raise Broken(f"{month.epoch}: entry {entry.at} stands in the list of this tag and does not carry it")
 
 
@@ -644,7 +651,7 @@ def tile_name(level: int, number: int, width: int) -> str:
 
 
 class Entry(NamedTuple):
-    """Entry number `at`, which is in the tree. `shown`: group → its value; `access`: of a touch, the hash of its access."""
+    """Entry number `at`, which is in the tree. `shown`: group → its value; `access`: of a touch or bulk, its access's hash."""
 
     at: int
     leaf: bytes
@@ -702,7 +709,7 @@ def open_entry(index: int, leaf: bytes, groups: Any) -> Entry:
         if sha256(b"\x10" + b"".join(digests)).digest() != commit:
             raise Broken(f"entry {index}: what is shown is not what the entry commits to")
         shown = {name: read_json(octets(groups[name]["value"])) for name in GROUPS if "value" in (groups[name] or ())}
-    access = shown.get("what", {}).get("access", "") if kind == 2 and type(shown.get("what", {})) is dict else ""
+    access = shown.get("what", {}).get("access", "") if kind in {2, 3} and type(shown.get("what", {})) is dict else ""
     if hour >= 70_389_528:
         raise Broken(f"entry {index}: its hour is in no year that there is")
     return Entry(index, leaf, kind, month_of(hour), tag, shown, access if type(access) is str else "")
@@ -762,7 +769,10 @@ def covers(ranges: list[Any], index: int) -> bool:
 
 
 class Month(NamedTuple):
-    """What the signed index says of one tag in one month, below `size` entries of the log."""
+    """What the signed index says of one tag in one month, below `size` entries of the log.
+
+    `lists`: for entries about very many people, by number as text: where the tag stands in their list of tags.
+    """
 
     epoch: str
     tag: bytes
@@ -770,12 +780,14 @@ class Month(NamedTuple):
     unresolved: int
     size: int
     final: bool
+    lists: dict[str, Any]
 
 
 def read_month(data: bytes, epoch: str, tag: bytes, index: Checkpoint, point: Checkpoint) -> Month:
     """Return the proven answer of the index for a tag."""
     proof = read_json(data)
-    shape(proof, {"at": int, "consistency": list, "entry": str, "inclusion": list, "lookup": dict, "unresolved": dict})
+    maps = dict.fromkeys(("lists", "lookup", "unresolved"), dict)
+    shape(proof, {"at": int, "consistency": list, "entry": str, "inclusion": list, **maps})
     lookup, unresolved = proof["lookup"], proof["unresolved"]
     shape(lookup, {"end": type(lookup.get("end")), "epoch": str, "path": list, "positions": list, "schema": str, "tag": str})
     shape(unresolved, {"count": int, "end": type(unresolved.get("end")), "list": str, "path": list})
@@ -806,7 +818,7 @@ def read_month(data: bytes, epoch: str, tag: bytes, index: Checkpoint, point: Ch
     count, listed = unresolved["count"], unhex(unresolved["list"]) if unresolved["count"] else b""
     if trie_root(bytes(32), count, listed, unresolved["path"], unresolved["end"]) != root or count != entry["unresolved"]:
         raise Broken(f"{epoch}: the number of entries with nobody resolved is not proven")
-    return Month(epoch, tag, positions, count, entry["size"], entry["final"])
+    return Month(epoch, tag, positions, count, entry["size"], entry["final"], proof["lists"])
 
 
 def trie_root(tag: bytes, count: int, listed: bytes, path: list[Any], end: Any) -> bytes:
