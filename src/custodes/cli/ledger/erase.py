@@ -177,7 +177,7 @@ def _subject(home: Home, file: Path | None) -> str:
 def _say_what_it_blinds(content: Any) -> None:
     click.echo("this would blind, for good:", err=True)
     click.echo(
-        f"  {content['accesses']} accesses ({content['touches']} of them touches) from {content['first']} to {content['last']}",
+        f"  {content['accesses']} accesses ({content['touches']} of them at several people at once) from {content['first']} to {content['last']}",
         err=True,
     )
     click.echo(f"  by {len(content['actors'])} actors: {', '.join(content['actors'])}", err=True)
