@@ -85,14 +85,19 @@ def marked_home(folder: Path, *, parts: int = 2, count: int = 30) -> Path:
     return home
 
 
+def intend(home: Home, subject: str) -> dict[str, Any]:
+    """Record the intent, as the decision does; return what it says."""
+    ranges = [list(pair) for pair in home.eraser().preview(subject).leaves]
+    said = {"what": "erasure", "request": 0, "basis": "GDPR-17-1-a", "ranges": ranges}
+    home.record(Kind.ERASURE, {**said, "step": "intent"})
+    return said
+
+
 def erase(home: Home, subject: str) -> Erased:
     """Erase as the decision does: intent, destruction, done."""
-    eraser = home.eraser()
     with home.intake().quiet():
-        affected = eraser.preview(subject)
-        said = {"what": "erasure", "request": 0, "basis": "GDPR-17-1-a", "ranges": [list(pair) for pair in affected.leaves]}
-        home.record(Kind.ERASURE, {**said, "step": "intent"})
-        erased = eraser.destroy(subject)
+        said = intend(home, subject)
+        erased = home.eraser().destroy(subject)
         home.record(Kind.ERASURE, {**said, "step": "done"})
     return erased
 
@@ -120,13 +125,12 @@ def _frames(stream: Stream) -> Iterator[tuple[str, bytes]]:
                 continue
 
 
-def state(home: Path) -> Any:
-    """Return what an erasure leaves, without what is random: openings, rows, context, desk."""
+def state(home: Path, size: int) -> Any:
+    """Return what an erasure leaves, without what is random: openings of the first `size` leaves, rows, context, desk."""
     with Home.open(home) as opened:
         log, vault = opened.log(), opened.vault()
         leaves = [
-            (found.index, found.groups, found.erased, found.digests)
-            for found in vault.openings(range(log.size), log.read, log.size)
+            (found.index, found.groups, found.erased, found.digests) for found in vault.openings(range(size), log.read, log.size)
         ]
         engine = opened.engine()
         try:

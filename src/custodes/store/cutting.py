@@ -84,10 +84,11 @@ def cut(batch: Batch, reach: Reach, needles: Needles) -> bool:
         _cut_raws(batch, reach, needles),
         _cut_names(batch.names, reach, needles),
         _cut_marks(batch.marks, reach),
+        any(needles.near(content) for _, content in batch.values.positions),
     ]
     if not any(changed):
         return False
-    batch.values.positions = []  # states of parsers hold records; a settled batch has no more use for them
+    batch.values.positions = []  # they hold records that a parser keeps back; a batch that is stored has no more use for them
     _cut_rows(batch, reach)
     return True
 
@@ -203,8 +204,9 @@ def _cut_rows(batch: Batch, reach: Reach) -> None:
     accesses, touches = cut_tables(
         from_ipc(rows.accesses, ACCESSES),
         from_ipc(rows.touches, TOUCHES),
+        subject=reach.subject,
         gone=[places[index] for index in reach.leaves.single if index in places],
-        touches_gone=[places[index] for index in reach.leaves.touches if index in places],
+        many=[places[index] for index in reach.leaves.many if index in places],
         blanked=[places[index] for index in {*reach.blanked, *reach.leaves.many} if index in places],
     )
     rows.accesses, rows.touches = to_ipc(accesses), to_ipc(touches)

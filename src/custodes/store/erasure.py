@@ -109,8 +109,8 @@ class Eraser:
 
     def preview(self, subject: str) -> Affected:
         """Return what `destroy` would blind, or blinds since a call that a crash cut short. Nothing, once it has ended."""
-        reach = next((begun for begun in self._unfinished() if begun.subject == subject), None)
-        if reach is None:
+        reach = self._unfinished()
+        if reach is None or reach.subject != subject:
             reach = self._survey.leaves(subject)
             reach.findings = self._desk.naming(subject)
         return Affected(**_facts(reach))
@@ -122,9 +122,13 @@ class Eraser:
         (raw records that name the subject, and what rests on them) it records itself before. Raises `NotDurable`, `PartMissing`.
         """
         self._settle()
-        erased = [self._carry_out(reach) for reach in self._unfinished()]
-        found = next((each for name, each in erased if name == subject), None)
-        return found if found is not None else self._carry_out(self._begin(subject))[1]
+        begun = self._unfinished()
+        if begun is not None:
+            erased = self._carry_out(begun)
+            if begun.subject == subject:
+                return erased
+        self._begun.end()  # a crash in the last step leaves files that open for nobody
+        return self._carry_out(self._begin(subject))
 
     def expiring(self, before: date) -> Expired:
         """Return which days' raw records `expire_raws` would end: the caller records `ranges` before calling it."""
@@ -144,9 +148,14 @@ class Eraser:
 
     # — step 1 —
 
-    def _unfinished(self) -> list[Reach]:
-        self._begun.look_again()
-        return [msgspec.msgpack.decode(frame.section(0), type=Reach) for frame in self._begun.frames()]
+    def _unfinished(self) -> Reach | None:
+        """Return what an erasure that a crash cut short has still to destroy. There is at most one."""
+        try:
+            for frame in self._begun.frames():
+                return msgspec.msgpack.decode(frame.section(0), type=Reach)
+        except KeyDestroyed:
+            pass  # it had come to its last step
+        return None
 
     def _begin(self, subject: str) -> Reach:
         reach = self._survey.whole(subject)
@@ -154,26 +163,27 @@ class Eraser:
         beside = ranges_of(sorted(reach.beside))
         if beside:
             self._record(Kind.ERASURE, {"what": "erased beside", "ranges": [list(pair) for pair in beside]})
+        self._begun.look_again()
         # Before this line nothing is destroyed, and a crash leaves at most a leaf; after it the erasure is completed by every call.
         self._begun.append([msgspec.msgpack.encode(reach)], datetime.now(UTC).date())
         return reach
 
     # — steps 2 to 5 —
 
-    def _carry_out(self, reach: Reach) -> tuple[str, Erased]:
+    def _carry_out(self, reach: Reach) -> Erased:
         needles = Needles(reach.ids)
         self._erase_tables(reach)
         self._erase_batches(reach, needles)
         self._erase_rejected(needles)
         self._erase_texts(reach, needles)
-        self._vault.positions.drop(needles.within)
+        self._vault.positions.drop(needles.near)
         erase_accesses(self._home / "accesses", reach.leaves, reach.blanked)
         context_rows = erase_context(self._home / "context", reach.subject)
         desk_rows = self._desk.forget({reach.subject, *reach.access_ids})
         self._unprotect(reach.subject)
         # Before this line a crash leaves an erasure that the next call completes; after it nothing says who it was.
         self._begun.end()
-        return reach.subject, Erased(**_facts(reach), context_rows=context_rows, desk_rows=desk_rows)
+        return Erased(**_facts(reach), context_rows=context_rows, desk_rows=desk_rows)
 
     def _erase_tables(self, reach: Reach) -> None:
         with self._memory() as memory:
@@ -197,9 +207,11 @@ class Eraser:
                 content = frame.section(0)
             except KeyDestroyed:
                 return None  # expired
-            if not needles.within(content):
+            if not needles.near(content):
                 return None
-            return [msgspec.msgpack.encode(_without_lines(msgspec.msgpack.decode(content), needles))]
+            before = msgspec.msgpack.decode(content)
+            after = _without_lines(before, needles)
+            return None if after == before else [msgspec.msgpack.encode(after)]
 
         self._rewrite(self._vault.rejected, change)
         with self._vault.locked():

@@ -204,7 +204,9 @@ class Gathered:
         keys = [self._key_of(raw, source, key) for raw in draft.raws]
         if not any(memory.erased.known(keys)):
             return False
-        self.counted["erased"] = self.counted.get("erased", 0) + sum(made in self._keys for made in keys)
+        new = sum(made in self._keys for made in keys)
+        if new:
+            self.counted["erased"] = self.counted.get("erased", 0) + new
         return True
 
     def _replaces(self, first: bytes, records: bytes, memory: Memory) -> bool:

@@ -101,7 +101,8 @@ class Keys:
 
     def _end(self, file: Path) -> None:
         if file.exists():
-            shred(self._disk, file)
+            # The head stays: should a crash keep the file, its keys read as destroyed, not as damaged.
+            shred(self._disk, file, _HEAD)
 
     def _read(self, label: str, name: bytes, sections: Sequence[str]) -> list[AESGCM | None]:
         try:
@@ -129,10 +130,10 @@ class Keys:
         return self._folder / f"{label}.{name.hex()}.key"
 
 
-def shred(disk: Disk, file: Path) -> None:
-    """Overwrite a small file where it lies, sync it, and unlink it. Durable on return. Raises `NotDurable`."""
+def shred(disk: Disk, file: Path, start: int = 0) -> None:
+    """Overwrite a small file where it lies, from `start` on, sync it, and unlink it. Durable on return. Raises `NotDurable`."""
     # Before this line what the file holds, or opens, can be read; after it by nobody, whatever else the disk still keeps.
-    _overwrite(disk, file, 0, file.stat().st_size)
+    _overwrite(disk, file, start, max(0, file.stat().st_size - start))
     remove(disk, file)
 
 

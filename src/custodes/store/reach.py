@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -84,9 +84,13 @@ class Needles:
             rb"(?<![0-9A-Za-z_\x80-\xff])(?<![0-9A-Za-z][-.@+])(?:" + body + rb")(?![0-9A-Za-z_\x80-\xff]|[-.@+][0-9A-Za-z])"
         )
 
+    def near(self, content: bytes) -> bool:
+        """Say whether one of them stands in bytes of any kind, as a word or within one."""
+        return any(form in content for form in self._plain)
+
     def within(self, content: bytes | None) -> bool:
-        """Say whether one of them stands in `content`."""
-        return content is not None and any(form in content for form in self._plain) and self._exact.search(content) is not None
+        """Say whether one of them stands in `content`, a text, as a word."""
+        return content is not None and self.near(content) and self._exact.search(content) is not None
 
 
 def _forms(own: bytes) -> Iterable[bytes]:
@@ -96,8 +100,11 @@ def _forms(own: bytes) -> Iterable[bytes]:
         yield json.dumps(text, ensure_ascii=plain)[1:-1].encode("utf-8", "surrogatepass")
 
 
-def find_leaves_of(key: bytes, origin: str, read: Read, size: int) -> Leaves:
-    """Return the leaves that carry tags of the holder of `key` (k_tag) in the log `origin` (`read`, up to `size`)."""
+def find_leaves_of(key: bytes, origin: str, read: Read, size: int, lists: Callable[[bytes], Sequence[bytes]]) -> Leaves:
+    """Return the leaves that carry tags of the holder of `key` (k_tag) in the log `origin` (`read`, up to `size`).
+
+    `lists`: the tags of a bulk leaf's list, by its SHA-256. The bulk leaf itself is about nobody in particular: only its access counts.
+    """
     found = Leaves([], [], [])
     if not size:
         return found
@@ -108,7 +115,10 @@ def find_leaves_of(key: bytes, origin: str, read: Read, size: int) -> Leaves:
     for start in range(0, size, _BLOCK):
         for index, entry in enumerate(read(start, min(size, start + _BLOCK)), start):
             if entry[1] == Kind.ACCESS and entry[16:48] == MANY_TAG:
-                many = index  # its touches follow it before the next access
+                many = index  # its touches or its bulk leaf follow it before the next access
+            elif entry[1] == Kind.BULK and many is not None:
+                if not tags.isdisjoint(lists(entry[16:48])):
+                    seen.add(many)
             elif entry[16:48] in tags:
                 if entry[1] == Kind.ACCESS:
                     found.single.append(index)

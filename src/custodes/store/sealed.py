@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from custodes.errors import PartMissing, UnknownVersion
 from custodes.ledger.disk import Disk
-from custodes.store.keys import ID, Keys
+from custodes.store.keys import ID, Keys, remove
 
 _MAGIC: Final = b"CVF2"
 _HEAD: Final = struct.Struct(f">4sB3xQQQ{ID}s")
@@ -201,10 +201,14 @@ class Stream:
         return gone
 
     def end(self) -> None:
-        """Destroy the whole stream: its keys first, then its files. Durable, repeatable."""
-        self._keys.sweep(self._name, ())
+        """Destroy the whole stream: its keys, then its files. Durable, repeatable; cut short, what is left says `KeyDestroyed`."""
+        for file in self._files():
+            for key in self._keys_of(file):
+                for place in range(len(self.sections)):
+                    self._keys.destroy_section(self._label(file.name), key, place)
         for file in self._folder.glob("*.sealed*"):
-            file.unlink()
+            remove(self._disk, file)
+        self._keys.sweep(self._name, ())
         self._count, self._last = None, ("", b"")
 
     def _replace(self, file: Path, fresh: dict[int, Sequence[bytes]]) -> None:

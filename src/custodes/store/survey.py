@@ -38,7 +38,9 @@ class Survey:
         key = find_key(self._vault, self._wrapping, subject)
         if key is not None:
             reach.nonce = key.nonce
-            reach.leaves = find_leaves_of(tag_key(key.key), self._log.origin, self._log.read, self._log.size)
+            reach.leaves = find_leaves_of(
+                tag_key(key.key), self._log.origin, self._log.read, self._log.size, Blobs(self._log.path).read
+            )
         looked = look_at_accesses(self._home / "accesses", reach.leaves, words=False)
         reach.accesses = len(reach.leaves.single) + len(reach.leaves.many)
         reach.actors = tuple(sorted(looked.actors))
@@ -117,7 +119,7 @@ def _records_of(batch: Batch, indexes: set[int], key: bytes) -> Iterator[tuple[b
 def _within(frame: Frame, needles: Needles) -> bool:
     for section in (contents.RAWS, contents.VALUES, contents.NAMES):
         try:
-            if needles.within(frame.section(section)):
+            if needles.near(frame.section(section)):
                 return True
         except KeyDestroyed:
             continue
