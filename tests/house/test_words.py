@@ -46,6 +46,7 @@ def test_no_registry_host_in_any_file() -> None:
 
 
 def test_no_module_outgrows_its_room() -> None:
-    """Think again at 400 lines; 500 fails."""
+    """Think again at 400 lines; 500 fails. The verifier in bundles is one file by contract: its reader has nothing else."""
     sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py")}
-    assert not {name: size for name, size in sizes.items() if size > 500}
+    assert not {name: size for name, size in sizes.items() if size > 500 and name != "src/custodes/verify/standalone.py"}
+    assert sizes["src/custodes/verify/standalone.py"] < 1_000
