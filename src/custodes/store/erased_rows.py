@@ -29,17 +29,23 @@ def cut_tables(
     accesses: pa.Table,
     touches: pa.Table,
     *,
+    subject: str,
     gone: Collection[int],
-    touches_gone: Collection[int],
+    many: Collection[int],
     blanked: Collection[int],
 ) -> tuple[pa.Table, pa.Table]:
-    """Leave out accesses (by `leaf`) and touches (by `touch_leaf`); blank what `blanked` accesses took from destroyed records."""
+    """Leave out the accesses `gone` with their touches, and the subject's touches of the accesses `many` (all by `leaf`).
+
+    Also blank what `blanked` accesses took from destroyed records. One bulk leaf stands for many subjects' touches, so these are
+    told by the subject's pseudonym.
+    """
     accesses = accesses.filter(pc.invert(_in(accesses["leaf"], gone)))
-    lost = pc.or_(_in(touches["leaf"], gone), _in(touches["touch_leaf"], touches_gone))
+    mine = pc.and_(_in(touches["leaf"], many), pc.equal(pc.cast(touches["subject"], pa.string()), subject))
+    lost = pc.or_(_in(touches["leaf"], gone), mine)
     return _blank(accesses, blanked), touches.filter(pc.invert(lost))
 
 
-def erase_accesses(folder: Path, leaves: Leaves, blanked: Collection[int]) -> None:
+def erase_accesses(folder: Path, subject: str, leaves: Leaves, blanked: Collection[int]) -> None:
     """Write the parts that hold rows of an erasure anew, commit, and remove the old ones at once. Durable, repeatable.
 
     A reader that has just opened an old part fails and may ask again: erasing does not wait for readers.
@@ -50,7 +56,9 @@ def erase_accesses(folder: Path, leaves: Leaves, blanked: Collection[int]) -> No
     for part in hit:
         accesses, touches = _tables(folder, part)
         manifest.parts.remove(part)
-        kept = cut_tables(accesses, touches, gone=leaves.single, touches_gone=leaves.touches, blanked={*leaves.many, *blanked})
+        kept = cut_tables(
+            accesses, touches, subject=subject, gone=leaves.single, many=leaves.many, blanked={*leaves.many, *blanked}
+        )
         parts.write(manifest, *kept)
     if hit:
         # Before this line readers see the old parts, after it the new ones; the old ones go with the next.

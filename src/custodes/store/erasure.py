@@ -132,7 +132,8 @@ class Eraser:
 
     def expiring(self, before: date) -> Expired:
         """Return which days' raw records `expire_raws` would end: the caller records `ranges` before calling it."""
-        return self._expired(frame for frame in self._vault.intake.frames() if frame.day < before.isoformat())
+        old = (frame for frame in self._vault.intake.frames() if frame.day < before.isoformat())
+        return self._expired(frame for frame in old if not frame.is_gone(RAWS))
 
     def expire_raws(self, before: date) -> Expired:
         """Destroy the keys of the raw records of days of recording before `before`. Durable on return; repeatable.
@@ -140,11 +141,12 @@ class Eraser:
         Accesses, group values and openings stay. Rejected records and rows of these days are destroyed with their files' keys.
         """
         self._settle()
-        frames = self._vault.intake.expire(RAWS, before)
+        expiring = self.expiring(before)
+        self._vault.intake.expire(RAWS, before)
         self._vault.rejected.expire(0, before)
         with self._vault.locked():
             self._vault.rejected_rows.expire(0, before)
-        return self._expired(frames)
+        return expiring
 
     # — step 1 —
 
@@ -177,7 +179,7 @@ class Eraser:
         self._erase_rejected(needles)
         self._erase_texts(reach, needles)
         self._vault.positions.drop(needles.near)
-        erase_accesses(self._home / "accesses", reach.leaves, reach.blanked)
+        erase_accesses(self._home / "accesses", reach.subject, reach.leaves, reach.blanked)
         context_rows = erase_context(self._home / "context", reach.subject)
         desk_rows = self._desk.forget({reach.subject, *reach.access_ids})
         self._unprotect(reach.subject)

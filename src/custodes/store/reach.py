@@ -103,7 +103,7 @@ def _forms(own: bytes) -> Iterable[bytes]:
 def find_leaves_of(key: bytes, origin: str, read: Read, size: int, lists: Callable[[bytes], Sequence[bytes]]) -> Leaves:
     """Return the leaves that carry tags of the holder of `key` (k_tag) in the log `origin` (`read`, up to `size`).
 
-    `lists`: the tags of a bulk leaf's list, by its SHA-256. The bulk leaf itself is about nobody in particular: only its access counts.
+    `lists`: the tags of a bulk leaf's list, by its SHA-256. The bulk leaf is about nobody in particular: only its access counts.
     """
     found = Leaves([], [], [])
     if not size:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from custodes.ledger.blobs import Blobs
 from custodes.ledger.leaf import tag_key
 from custodes.store import contents
 from custodes.store.contents import Names, Raws, octets, record_key
