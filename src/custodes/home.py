@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -41,11 +41,12 @@ if TYPE_CHECKING:
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
     from custodes.store.desk import Desk
-    from custodes.store.erasure import Eraser
+    from custodes.store.erasure import Eraser, Expired
     from custodes.store.own_leaves import OwnLeaf
     from custodes.store.vault import Vault
 
 _KEYS: Final = ("pseudonym", "registry", "vault", "display")
+_ERASURE_LEAF: Final = 6
 _POLICY_LEAF: Final = 7
 _HEARTBEAT: Final = 9
 _FOLDERS: Final = ("ledger", "accesses", "context", "rejected", "vault")
@@ -234,6 +235,23 @@ class Home:
             record=self.record,
             unprotect=self.registry().forget,
         )
+
+    def expire_raws(self, before: date) -> Expired:
+        """Let raw records of days of recording before `before` end: recorded, then their keys destroyed. Repeatable.
+
+        Raises `HomeInUse` while logs are being read.
+        """
+        eraser, intake = self.eraser(), self.intake()
+        with intake.quiet():
+            intake.settle()
+            expiring = eraser.expiring(before)
+            if expiring.ranges:
+                ranges: Json = [list(pair) for pair in expiring.ranges]
+                what: dict[str, Json] = {"what": "expiry", "section": "raws", "before": before.isoformat(), "ranges": ranges}
+                # Before this line nothing is destroyed; after it the record says that it will be.
+                self.record(_ERASURE_LEAF, what)
+            eraser.expire_raws(before)
+            return expiring
 
     def accesses(self) -> Accesses:
         """The stored accesses."""

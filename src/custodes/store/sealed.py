@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from custodes.errors import PartMissing, UnknownVersion
 from custodes.ledger.disk import Disk
-from custodes.store.keys import ID, Keys, remove
+from custodes.store.keys import ID, KeyDestroyed, Keys, remove
 
 _MAGIC: Final = b"CVF2"
 _HEAD: Final = struct.Struct(f">4sB3xQQQ{ID}s")
@@ -67,6 +67,14 @@ class Frame:
         """Return a section's content. Raises `KeyDestroyed`, and `PartMissing` if it was changed or cut or its key is missing."""
         packed, plain = self.packed(index)
         return _codec().decompress(packed, decompressed_size=plain, asbytes=True) if plain else b""
+
+    def is_gone(self, index: int) -> bool:
+        """Say whether the key of a section was destroyed. Raises `PartMissing` if the file's keys are missing."""
+        try:
+            self._stream.cipher(self.file, self.key, index)
+        except KeyDestroyed:
+            return True
+        return False
 
     def packed(self, index: int) -> tuple[bytes, int]:
         """Return a section's content as it was compressed, and its plain length. Raises as `section` does."""
@@ -188,17 +196,13 @@ class Stream:
         kept = [(self._label(file.name), key) for file in self._files() for key in self._keys_of(file)]
         return self._keys.sweep(self._name, kept)
 
-    def expire(self, index: int, before: date) -> list[Frame]:
-        """Destroy the keys of one section of all files of days before `before`. Durable, repeatable. Returns their frames."""
-        gone: list[Frame] = []
+    def expire(self, index: int, before: date) -> None:
+        """Destroy the keys of one section of all files of days before `before`. Durable, repeatable."""
         for file in self._files():
-            if file.name[:10] >= before.isoformat():
-                break
-            frames = list(self._walk(file, last=True))
-            gone += frames
-            for key in dict.fromkeys(frame.key for frame in frames):
-                self._keys.destroy_section(self._label(file.name), key, index)
-        return gone
+            if file.name[:10] < before.isoformat():
+                for key in self._keys_of(file):
+                    self._keys.destroy_section(self._label(file.name), key, index)
+        self._count = None  # what is appended from now on has other keys
 
     def end(self) -> None:
         """Destroy the whole stream: its keys, then its files. Durable, repeatable; cut short, what is left says `KeyDestroyed`."""
