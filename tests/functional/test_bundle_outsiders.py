@@ -108,6 +108,7 @@ def test_what_is_handed_out_is_recorded(handed: Handed) -> None:
         records = [json.loads(own.what) for own in home.vault().own_records()]
     digest = sha256((handed.folder / "x.custodes-bundle").read_bytes()).hexdigest()
     assert {"what": "bundle", "about": "subject", "groups": ["what", "where", "why"], "sha256": digest} in records
+    assert records.count({"what": "verify.py", "sha256": sha256(script()).hexdigest()}) == 1
 
 
 @pytest.mark.parametrize("given", ["key", "hex", "none"])

@@ -10,7 +10,7 @@ import click
 COMMANDS: Final = {
     "fsck": "does it hold what was signed? (--deep: do the sealed contents fit it?)",
     "checkpoint": "the signed tree, and the policy lines for its readers",
-    "prove": "write a proof that outsiders can check",
+    "prove": "write a proof, or a bundle about one person, that outsiders can check",
     "index": "the roots of each month, and all entries that bear a tag",
     "export": "write the log as a static folder that any C2SP client reads",
     "hammer": "try the writer on this machine's disk, with kills",
@@ -52,6 +52,7 @@ def command() -> None:
     \b
     custodes ledger fsck --home home                         does it hold what was signed?
     custodes ledger prove --home home --leaf 7 -o look.tlog-proof
+    custodes ledger prove --home home --subject s-… -o mine.custodes-bundle
     custodes ledger export --home home public/               a static folder that any C2SP client reads
     custodes ledger checkpoint --home home                   the signed tree, and the key to check it with
     """  # noqa: D301  # click reads \b as "do not rewrap"

@@ -11,6 +11,7 @@ import click
 
 from custodes.cli.ledger.place import HOME, ledger_of
 from custodes.errors import InputError
+from custodes.model.canonical import Json, canonical
 
 if TYPE_CHECKING:
     from custodes.disclose.bundle import Sources
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _SUFFIX: Final = ".custodes-bundle"
 _DECISION: Final = 4
+_POLICY: Final = 7
 _MONTH: Final = r"[0-9]{4}-(0[1-9]|1[0-2])"
 
 
@@ -147,7 +149,12 @@ def _sources(home: Home) -> Sources:
 
 
 def _hand_out(home: Home, data: bytes, kind: str, output: Path, *, with_actor: bool) -> None:
-    """Record that the bundle is made, then write it."""
+    """Record that the bundle is made, and by which verifier it is to be checked, then write it."""
+    from custodes.disclose.bundle import script
+
+    verifier: dict[str, Json] = {"what": "verify.py", "sha256": sha256(script()).hexdigest()}
+    if canonical(verifier) not in {own.what for own in home.vault().own_records()}:
+        home.record(_POLICY, verifier)
     groups = ["what", "where", "who", "why"] if with_actor else ["what", "where", "why"]
     # Before this line nobody has seen the bundle; after it, whoever reads the record knows that looks were opened, and which file.
     home.record(_DECISION, {"what": "bundle", "about": kind, "groups": groups, "sha256": sha256(data).hexdigest()})
