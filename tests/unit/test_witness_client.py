@@ -380,6 +380,12 @@ def test_a_size_that_was_never_signed_stops_the_log_and_shows_who_claims_it(tmp_
         assert "find out which of the two errs" in caught.value.hint
         evidence = json.loads((log.path / "fork.json").read_text())
         assert (evidence["size"], evidence["theirs"], evidence["theirs_signed_by_this_log"]) == (3, None, False)
+        assert fsck(log.path).exit_code == 2  # claimed, not proven
+        (log.path / "fork.json").write_text("{")
+        assert fsck(log.path).exit_code == 2
+        (log.path / "fork.json").unlink()  # two people found out that the witness erred
+        log.publish()
+        sound(log)
 
 
 def test_a_refused_proof_is_a_fork_only_if_the_size_before_is_refused_too(tmp_path: Path) -> None:

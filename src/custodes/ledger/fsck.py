@@ -24,7 +24,7 @@ from custodes.ledger.index_check import IndexReport, check_index
 from custodes.ledger.leaf import NO_PREV, SIZE, VERSION
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, leaf_hashes
 from custodes.ledger.note import Key, Note, parse, parse_key, verify
-from custodes.ledger.published import FORK, WITNESSES
+from custodes.ledger.published import FORK, WITNESSES, is_proven_fork
 from custodes.ledger.segments import SEGMENT, Segments, bounds, upper_count
 from custodes.ledger.signed import split
 from custodes.ledger.tree import Tree
@@ -123,7 +123,7 @@ def fsck(
     if published is not None and records:
         _check_published(path, published, records, report)
     if (path / FORK).exists():
-        report.problem(f"a witness has seen another history of this log: {FORK}")
+        _check_fork(path, known, report)
     # 4. Contents → leaf hashes → tiles → the root of every record; `seq` and `prev` on the way.
     reader = Segments(path)
     _Walk(reader, records, report, progress).run()
@@ -247,6 +247,14 @@ def _check_published(path: Path, data: bytes, records: list[Checkpoint], report:
         _check_cosigned(
             data, _vkeys(path / WITNESSES, report) if witnessed else [], len(parse(records[at].note).signatures), report
         )
+
+
+def _check_fork(path: Path, keys: list[Key], report: FsckReport) -> None:
+    """A second history under this log's key is a problem; one that a witness only claims keeps the first from being believed."""
+    if is_proven_fork(path, keys):
+        report.problem(f"this log has signed another history, which a witness has seen: {FORK}")
+    else:
+        report.unread.append(f"a witness claims to have seen another history, and {FORK} does not prove it")
 
 
 def _check_cosigned(data: bytes, keys: list[Key], own: int, report: FsckReport) -> None:

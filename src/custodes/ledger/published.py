@@ -8,20 +8,37 @@ The writer calls this under the log's lock; a reader may call `read` at any time
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from custodes.errors import LedgerRewritten
+from custodes.errors import CustodesError, LedgerRewritten
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
-from custodes.ledger.note import Key, Malformed
+from custodes.ledger.note import Key, Malformed, parse, verify
 from custodes.ledger.segments import read_bytes
+from custodes.ledger.signed import find_signed
 
 if TYPE_CHECKING:
     from custodes.ledger.disk import Disk  # which readers, who import this module, need not have
 
 FORK: Final = "fork.json"
 WITNESSES: Final = "witnesses"
+
+
+def is_proven_fork(path: Path, keys: Sequence[Key]) -> bool:
+    """Say whether `fork.json` in a log's folder holds a checkpoint signed by one of the log's `keys` that `signed` does not hold.
+
+    False also if it cannot be read: then somebody claims a fork, and has not shown it. Raises `PartMissing`.
+    """
+    try:
+        note = json.loads(read_bytes(path / FORK))["theirs"].encode()
+        verify(parse(note), keys)
+        theirs = read_unverified(note)
+    except (CustodesError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+    ours = find_signed(path / "signed", theirs.origin, theirs.size)
+    return ours is None or ours.root != theirs.root
 
 
 class Published:

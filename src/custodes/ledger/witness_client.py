@@ -191,6 +191,8 @@ class WitnessClient:
                 answer: Response | str = asked.seat.place.ask("/add-checkpoint", body, within_s=self._within_s)
             except Outage as wrong:
                 answer = str(wrong)
+            except Exception as wrong:  # noqa: BLE001  # what a stranger's bytes may set off must not leave the publisher waiting
+                answer = f"its answer could not be read ({type(wrong).__name__})"
             self._answers.put((asked, answer))
 
         threading.Thread(target=ask, daemon=True, name=f"witness {asked.seat.name}").start()

@@ -73,7 +73,7 @@ def serve(*, listen: str, key: Path, state: Path, logs: tuple[Path, ...]) -> int
     """Answer `add-checkpoint` until it is stopped (SIGTERM or Ctrl-C: requests at hand are answered). Prints its URL.
 
     A file of `--log` holds vkeys, one a line, or the output of `custodes ledger checkpoint --policy`. It speaks plain HTTP: put a
-    proxy with TLS in front of it where the way to it is not your own. Needs about 1 ms of a core for a checkpoint.
+    proxy with TLS in front of it where the way to it is not your own. Needs about 2 ms of a core for a checkpoint.
 
     \b
     custodes ledger witness serve --listen 127.0.0.1:8100 --key w.key --state w.sqlite --log company-a.vkey --log company-b.vkey
