@@ -161,6 +161,17 @@ def test_other_looks_after_an_intent_are_not_erased_under_it(stage: Stage, monke
     assert stage.home.eraser().preview(stage.subject).accesses == 5
 
 
+def test_a_hold_stops_also_an_erasure_that_was_begun(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = stage.approved()
+    _break_off(stage, asked, monkeypatch)
+    hold = stage.ask_for("hold", "dora", ref="*", reason="court")
+    with pytest.raises(Refused, match="on-hold"):
+        stage.carry_out(asked)
+    assert stage.home.eraser().preview(stage.subject).accesses
+    stage.answer(stage.ask_for("lift", "ben", hold=hold.number), "dora")
+    assert stage.carry_out(asked).done
+
+
 def test_nothing_is_taken_in_while_it_is_carried_out(stage: Stage) -> None:
     asked = stage.approved()
     with stage.home.intake().quiet(), pytest.raises(HomeInUse):

@@ -24,7 +24,7 @@ from custodes.model.canonical import Json
 
 STALE: Final = timedelta(hours=24)
 """An intent without *done* is reported after this."""
-HOLD_REASONS: Final = ("court", "investigation", "regulator", "dispute")
+_LAST: Final = "carry-out"
 
 
 class Eraser(Protocol):
@@ -130,12 +130,14 @@ class Erasing:
             book = self._asking.book()
             asked = book.requests.get(number)
             if asked is None or asked.request.act != ERASE or asked.done:
-                self._refuse(Refusal("unknown", f"there is no request {number} to be carried out"), now, "carry-out", "", number)
+                self._refuse(Refusal("unknown", f"there is no request {number} to be carried out"), now, _LAST, "", number)
             subject = self.subject_of(asked)
             if asked.intent is None:
                 approvers = self._judge(book, asked, subject, now)
                 # Before this line nothing is destroyed; after it the record says that it will be, and by whose signatures.
                 self._step("intent", asked, approvers, now)
+            elif subject is not None and self._is_held(book, subject):
+                self._refuse(Refusal("on-hold", "a legal hold was added since it was begun"), now, _LAST, "", number)
             if subject is not None:
                 self._destroy(asked, subject, now)
             # A torn slip behind an intent: the keys are destroyed, and a crash kept the record of that.
@@ -146,11 +148,11 @@ class Erasing:
         """Return whose approvals carry the erasure."""
         if subject is None:
             ended = Refusal("denied" if asked.denied else "unknown", "the request has ended: its slip is torn")
-            self._refuse(ended, now, "carry-out", asked.request.by, asked.number)
+            self._refuse(ended, now, _LAST, "", asked.number)
         staff = self._asking.staff()
         wrong = decide(asked, book.keys, staff, self._present(book, asked, subject, now), now)
         if wrong:
-            self._refuse(wrong, now, "carry-out", asked.request.by, asked.number)
+            self._refuse(wrong, now, _LAST, "", asked.number)
         return standing(asked, book.keys, staff, now)[0]
 
     def _present(self, book: Book, asked: Asked, subject: str, now: datetime) -> Present:
@@ -177,9 +179,7 @@ class Erasing:
     def _destroy(self, asked: Asked, subject: str, now: datetime) -> None:
         """Destroy and tear every slip that names the subject; each part may be done again after a crash."""
         if not _within(self._seams.eraser.preview(subject).leaves, asked.request.content["ranges"]):
-            self._refuse(
-                Refusal("changed", "there are new accesses since the intent"), now, "carry-out", asked.request.by, asked.number
-            )
+            self._refuse(Refusal("changed", "there are new accesses since the intent"), now, _LAST, "", asked.number)
         self._seams.eraser.destroy(subject)
         # Slips are torn only now: an intent whose slip is gone is a finished destruction.
         mine = str(asked.request.content["ref"])

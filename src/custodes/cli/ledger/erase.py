@@ -175,13 +175,13 @@ def _subject(home: Home, file: Path | None) -> str:
 
 
 def _say_what_it_blinds(content: Any) -> None:
-    click.echo("this would blind, for good:", err=True)
-    click.echo(
-        f"  {content['accesses']} accesses ({content['touches']} of them at several people at once) from {content['first']} to {content['last']}",
-        err=True,
-    )
-    click.echo(f"  by {len(content['actors'])} actors: {', '.join(content['actors'])}", err=True)
-    click.echo(f"  and {content['findings']} findings on the desk that name the subject", err=True)
+    for line in (
+        "this would blind, for good:",
+        f"  {content['accesses']} accesses ({content['touches']} of them at several people at once)",
+        f"  from {content['first']} to {content['last']}, by {', '.join(content['actors'])}",
+        f"  {content['findings']} findings on the desk that name the subject",
+    ):
+        click.echo(line, err=True)
 
 
 def _row(asked: Asked, now: datetime) -> dict[str, Any]:
