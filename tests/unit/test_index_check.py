@@ -30,14 +30,14 @@ START = datetime(2026, 1, 30, 22, tzinfo=UTC)
 TAGS = [bytes((number,)) * 32 for number in range(1, 20)]
 
 
-def write(folder: Path, keep: int = 10) -> None:
+def write(folder: Path) -> None:
     """Three months of leaves, lists and roots."""
     (folder / "keys").mkdir(parents=True)
     Log.create(folder / "ledger/log", SIGNER.name, SIGNER).close()
     with Log.open(folder / "ledger/log", SIGNER) as main:
         index = index_of(main, folder)
-        with index.log, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("custodes.ledger.index_log.WORTH_KEEPING", keep)
+        index.keep_from = 10
+        with index.log:
             for number in range(45):
                 when = START + timedelta(hours=26 * number)
                 leaves = [(Kind.ACCESS, tag) for tag in (*TAGS[number % 7 : number % 7 + 3], NO_TAG, MANY_TAG)]

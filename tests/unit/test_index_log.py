@@ -310,9 +310,9 @@ def test_a_published_checkpoint_that_was_never_signed_is_not_indexed(tmp_path: P
             index.publish(START)
 
 
-def test_a_stored_trie_is_used_and_a_damaged_one_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custodes.ledger.index_log.WORTH_KEEPING", 10)
+def test_a_stored_trie_is_used_and_a_damaged_one_is_built_again(tmp_path: Path) -> None:
     with opened(tmp_path) as index:
+        index.keep_from = 10
         look(index.main, START, *(TAGS * 2))
         look(index.main, START + timedelta(days=5), TAGS[0])
         index.publish(START + timedelta(days=5))
@@ -329,5 +329,6 @@ def test_a_stored_trie_is_used_and_a_damaged_one_is_built_again(tmp_path: Path, 
         assert at is None or file.read_bytes() in {good, bytes(data)}
     file.unlink()
     with opened(tmp_path) as index:
+        index.keep_from = 10
         check_all(index, ["2026-01"])
     assert file.read_bytes() == good

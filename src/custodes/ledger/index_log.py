@@ -30,11 +30,11 @@ from custodes.model.canonical import Json
 TRIES: Final = "tries"
 """Folder of the index log with tries of closed months: `<epoch>.trie`. Recomputable; answers from them are checked."""
 WORTH_KEEPING: Final = 200_000
-"""Positions from which on the trie of a closed month is kept: it takes about a second to build."""
+"""Positions whose trie takes about a second to build."""
 _DAY: Final = 24
 
 
-def open_index(main: Log, path: Path, key: Path, record: Callable[[dict[str, Json]], object]) -> IndexLog:
+def open_index(main: Log, path: Path, key: Path, record: Callable[[dict[str, Json]], object], disk: Disk | None = None) -> IndexLog:
     """Open the index log of `main` in the folder `path`; make it, with its key in the file `key`, if there was never one.
 
     `record` puts origin and verifier keys of a new index log into the main log, before its first checkpoint is signed. May be
@@ -43,12 +43,12 @@ def open_index(main: Log, path: Path, key: Path, record: Callable[[dict[str, Jso
 
     Durable: on return. Order: key, record in the main log, index log, the key's own name. Again: opens what is there.
     """
-    disk = Disk()
+    disk = disk or Disk()
     with disk.lock(path.with_name("index.lock")):
         if not key.exists():
             _make(main, path, key, record, disk)
     signer = Signer.from_bytes(read_bytes(key))
-    return IndexLog(main, Log.open(path, signer))
+    return IndexLog(main, Log.open(path, signer, disk), disk)
 
 
 def _make(main: Log, path: Path, key: Path, record: Callable[[dict[str, Json]], object], disk: Disk) -> None:
@@ -72,6 +72,8 @@ class IndexLog:
         self._leaves, self._blobs, self._disk = Segments(main.path), Blobs(main.path), disk or Disk()
         self._entries: list[IndexEntry] = []
         self._known: dict[tuple[str, int], Trie] = {}
+        self.keep_from = WORTH_KEEPING
+        """Positions from which on the trie of a closed month is kept on disk."""
 
     # What callers do
 
@@ -218,7 +220,7 @@ class IndexLog:
 
     def _remember(self, epoch: str, size: int, trie: Trie, *, keep: bool) -> None:
         self._known = {(epoch, size): trie}
-        if keep and trie.positions >= WORTH_KEEPING:
+        if keep and trie.positions >= self.keep_from:
             self._disk.make_folder(self.log.path / TRIES)
             self._disk.replace(self._file(epoch), trie.buffer[:])
 
