@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -54,11 +54,16 @@ class Look:
 
 
 def read(path: Path) -> list[Row]:
-    """Return the rows in stable time order, without the system account's. Names are hashed under a key that is thrown away."""
+    """Return the rows in stable time order, without the system account's.
+
+    Names are hashed under a key that is thrown away, and stand as numbers in the order in which the file first has them: a seed
+    plants the same look-ups in every run.
+    """
     key = token_bytes(32)
+    numbers: dict[bytes, str] = {}
 
     def hashed(text: str) -> str:
-        return blake2b(text.encode(), key=key, digest_size=8).hexdigest()
+        return numbers.setdefault(blake2b(text.encode(), key=key).digest(), f"{len(numbers):06d}")
 
     rows = []
     for trace in traces(path):
@@ -112,9 +117,11 @@ class Planter:
         self._times = [row.time for row in rows]
         self._begun: dict[str, datetime] = {}
         self._ended: dict[str, datetime] = {}
+        self._product: dict[str, str] = {}
         for row in rows:
             self._begun.setdefault(row.case, row.time)
             self._ended[row.case] = row.time
+            self._product[row.case] = row.product
         self._pairs: dict[tuple[str, str], datetime] = {}
         for row in rows:
             self._pairs.setdefault((row.actor, row.case), row.time)
@@ -133,7 +140,7 @@ class Planter:
     def _of_day(self, times: Sequence[datetime], kind: str, random: Random) -> list[Look]:
         start = times[0].replace(hour=0, minute=0, second=0, microsecond=0)
         window = self._rows[bisect_left(self._times, start - _BACK) : bisect_right(self._times, max(times))]
-        scene = _Scene(window, [c for c, begun in self._begun.items() if begun < start <= self._ended[c]])
+        scene = _Scene(window, [c for c, begun in self._begun.items() if begun < start <= self._ended[c]], self._product)
         looks = []
         for _ in times:
             for _ in range(_TRIES):
@@ -151,20 +158,19 @@ class Planter:
 class _Scene:
     """Who and what was around on one day."""
 
-    def __init__(self, window: Sequence[Row], cases: Iterable[str]) -> None:
+    def __init__(self, window: Sequence[Row], cases: Iterable[str], product: Mapping[str, str]) -> None:
         self.cases = sorted(cases)
+        self.product = product
         self.actors = sorted({row.actor for row in window})
         self.actor_teams: dict[str, set[str]] = defaultdict(set)
         self.case_teams: dict[str, set[str]] = defaultdict(set)
         self.country: dict[str, str] = {}
-        self.product: dict[str, str] = {}
         of_country: dict[str, set[str]] = defaultdict(set)
         self._team_actors: dict[str, set[str]] = defaultdict(set)
         self._product_teams: dict[str, set[str]] = defaultdict(set)
         for row in window:
             self.case_teams[row.case].add(row.team)
             self.country[row.case] = row.country
-            self.product[row.case] = row.product
             of_country[row.country].add(row.actor)
             self._product_teams[row.product].add(row.team)
             if not row.queued:
@@ -175,21 +181,21 @@ class _Scene:
     def draw(self, kind: str, random: Random) -> tuple[str, str] | None:
         """Return (actor, case), or None if this try does not fit."""
         case = random.choice(self.cases)
-        actors = self._candidates(kind, case)
+        actors = self._candidates(kind, case, random)
         if not actors:
             return None
         actor = random.choice(actors)
-        if kind != "R" and self.actor_teams[actor] & self.case_teams[case]:
+        if kind != "R" and self.actor_teams.get(actor, set()) & self.case_teams.get(case, set()):
             return None
         return actor, case
 
-    def _candidates(self, kind: str, case: str) -> Sequence[str]:
+    def _candidates(self, kind: str, case: str, random: Random) -> Sequence[str]:
         if kind == "R":
             return self.actors
         if kind == "C":
             return self.of_country.get(self.country.get(case, ""), ())
-        teams = self._product_teams.get(self.product.get(case, ""), set()) - self.case_teams[case]
-        return sorted({actor for team in teams for actor in self._team_actors[team]})
+        teams = sorted(self._product_teams.get(self.product.get(case, ""), set()) - self.case_teams.get(case, set()))
+        return sorted(self._team_actors.get(random.choice(teams), ())) if teams else ()
 
 
 def shape(rows: Sequence[Row]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`custodes evaluate bpic13-snoop`: what share of real and of planted look-ups the ordinary explanation explains."""
+"""`custodes evaluate bpic13-snoop`: what share of real and of planted look-ups is explained, and how well the score ranks them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Final
 import pyarrow as pa
 
 from custodes.errors import PartMissing
-from custodes.evaluate import bpic13, street, xes
+from custodes.evaluate import bpic13, ranking, street, xes
 from custodes.evaluate.bpic13 import KINDS, TEST, TRAIN, Look, Row
+from custodes.evaluate.state import state_of
 
 GOALS: Final = {"real": 0.93, "first": 0.89, "R": 0.045, "C": 0.015, "P": 0.08}
 """At least for real and first looks, at most for planted ones; strict recursion, seeds 3 to 7."""
@@ -19,7 +20,7 @@ _STEPS: Final = (("T1", ("T1",)), ("T1-T2", ("T1", "T2")), ("strict", ("T1", "T2
 
 
 def evaluate(path: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str, object]:
-    """Return `custodes.evaluation/1` with the shares explained per template step, per seed and as means.
+    """Return `custodes.evaluation/1` with the shares explained per template step and the ranking figures, per seed and as means.
 
     Raises `PartMissing` if the log holds no access in the test window.
     """
@@ -30,22 +31,29 @@ def evaluate(path: Path, seeds: Sequence[int], say: Callable[[str], None]) -> di
     train = bpic13.within(bpic13.accesses(rows), TRAIN)
     context = context_of(rows)
     planter = bpic13.Planter(rows)
-    per_seed = []
-    for seed in seeds:
-        say(f"seed {seed}: planting and explaining")
-        random = Random(seed)  # noqa: S311  # a benchmark must be repeatable
-        planter.plant(train, "R", random)  # drawn first, so that the test draws are those of the definition
-        planted = {kind: planter.plant(real, kind, random) for kind in KINDS}
-        per_seed.append({"seed": seed, **_shares(rows, real, planted, context)})
+    per_seed, ranked = [], []
+    with state_of(rows) as state:
+        for seed in seeds:
+            say(f"seed {seed}: planting, explaining and ranking")
+            random = Random(seed)  # noqa: S311  # a benchmark must be repeatable
+            looks = {"train": train, "test": real, "train R": planter.plant(train, "R", random)}
+            looks.update((kind, planter.plant(real, kind, random)) for kind in KINDS)
+            per_seed.append({"seed": seed, **_shares(rows, real, {kind: looks[kind] for kind in KINDS}, context)})
+            ranked.append(ranking.judge(state.values(looks), looks, seed))
     return {
         "schema": "custodes.evaluation/1",
         "benchmark": "bpic13-snoop",
-        "part": "explain",
         "data_sha256": xes.digest(path),
         "log": bpic13.shape(rows),
         "goals": GOALS,
         "mean": _means(per_seed),
         "seeds": per_seed,
+        "ranking": {
+            "goals": ranking.GOALS,
+            "reach_recall@20": ranking.REACH,
+            "not_run": ranking.rankers()[1],
+            "mean": ranking.summary(ranked),
+        },
     }
 
 

@@ -1,0 +1,96 @@
+"""The trained score: monotone boosting of a company's own looks of a past window against as many drawn at random.
+
+Rules this page keeps: more context never raises the score (a constraint of the fit, and a test); no country and no attribute of a
+person; nothing is pickled: a model is refitted from its recipe (window, seed, features, library), whose digest stands with what it
+ordered; scikit-learn is an extra, and without it the caller is told so, never silently served something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from custodes.errors import PartMissing
+from custodes.model.canonical import canonical
+from custodes.rank.features import CONTEXT
+
+LEAST: Final = 300
+"""Looks of each class without which nothing is learned."""
+ROUNDS: Final = 300
+_SETTINGS: Final[dict[str, Any]] = {
+    "learning_rate": 0.05,
+    "max_leaf_nodes": 15,
+    "min_samples_leaf": 40,
+    "l2_regularization": 1.0,
+    "early_stopping": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a model is refitted from, given the same record. Times in RFC 3339; `library`: name and version."""
+
+    since: str
+    until: str
+    seed: int
+    features: tuple[str, ...]
+    library: str
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the canonical bytes, hexadecimal."""
+        return sha256(canonical({**asdict(self), "features": list(self.features)})).hexdigest()
+
+
+def library() -> str:
+    """Return name and version of the library. Raises `PartMissing` if it is not installed."""
+    try:
+        import sklearn
+    except ImportError:
+        raise PartMissing("the trained score needs scikit-learn", hint="pip install 'custodes[rank]'") from None
+    return f"scikit-learn {sklearn.__version__}"
+
+
+def direction(feature: str) -> int:
+    """Return −1 if more of the feature never raises the score, 0 if it is bound to no direction."""
+    return -1 if feature in CONTEXT else 0
+
+
+class Model:
+    """A fitted model. The same rows in the same order give the same model with the same library."""
+
+    def __init__(
+        self, real: Sequence[Sequence[int]], drawn: Sequence[Sequence[int]], features: Sequence[str], seed: int = 0
+    ) -> None:
+        """Fit. Raises `PartMissing` without the library, or with fewer than `LEAST` looks of either class."""
+        library()
+        if min(len(real), len(drawn)) < LEAST:
+            raise PartMissing(f"the trained score needs {LEAST} looks of each class, and has {len(real)} and {len(drawn)}")
+        import numpy as np
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        known = np.array([*real, *drawn], dtype=np.float64)
+        kind = np.array([0] * len(real) + [1] * len(drawn))
+        weight = np.array([1.0] * len(real) + [len(real) / len(drawn)] * len(drawn))
+        self._fitted = HistGradientBoostingClassifier(
+            max_iter=ROUNDS, monotonic_cst=[direction(name) for name in features], random_state=seed, **_SETTINGS
+        ).fit(known, kind, sample_weight=weight)
+
+    def margins(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        """Return the measure that orders, log odds at equal numbers: higher is more like a look drawn at random."""
+        if not rows:
+            return []
+        import numpy as np
+
+        found: list[float] = self._fitted.decision_function(np.array(rows, dtype=np.float64)).tolist()
+        return found
+
+    def per_mille(self, rows: Sequence[Sequence[int]]) -> list[int]:
+        """Return how many of a thousand such looks were drawn at random, if as many were drawn as were made."""
+        if not rows:
+            return []
+        import numpy as np
+
+        shares: list[float] = self._fitted.predict_proba(np.array(rows, dtype=np.float64))[:, 1].tolist()
+        return [min(1000, max(0, round(1000 * share))) for share in shares]
