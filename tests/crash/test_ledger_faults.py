@@ -189,6 +189,43 @@ def _look(folder: Path, before: list, acknowledged: list[bytes], case: str) -> N
     assert (report.exit_code, report.problems, report.notes) == (0, [], []), case
 
 
+@pytest.mark.parametrize("cut", range(0, 3 * 98, 7))
+def test_a_hole_anywhere_in_a_batch_that_was_not_acknowledged_leaves_whole_leaves_only(
+    starts: dict[str, Path], tmp_path: Path, cut: int
+) -> None:
+    shutil.copytree(starts["short"], tmp_path / "log")
+    with Log.open(tmp_path / "log", SIGNER) as log:
+        _add(log, 3)
+    file = tmp_path / "log/seg/000000.log"
+    data = file.read_bytes()
+    start = len(data) - 3 * 98 + cut
+    file.write_bytes(data[:start] + bytes(len(data) - start))
+    with Log.open(tmp_path / "log", SIGNER) as log:
+        assert log.size == 10 + cut // 98
+        _add(log, 1)
+        log.publish()
+    report = fsck(tmp_path / "log")
+    assert (report.exit_code, report.problems, report.notes) == (0, [], [])
+
+
+def test_a_hole_behind_an_entry_that_is_whole_takes_nothing_away(tmp_path: Path) -> None:
+    for name, entries in {"json": [b'{"a":1}', b'{"b":0}'], "other": [b"\x00" * 50, b"a\x00"]}.items():
+        folder = tmp_path / name
+        with Log.create(folder, SIGNER.name, SIGNER) as log:
+            log.append_batch(b"".join(entries), [0, len(entries[0]), len(entries[0]) + len(entries[1])])
+        with (folder / "seg/000000.log").open("ab") as file:
+            file.write(bytes(300))
+        with Log.open(folder, SIGNER) as log:
+            assert log.read(0, log.size) == entries
+    folder = tmp_path / "torn"
+    with Log.create(folder, SIGNER.name, SIGNER) as log:
+        log.append_batch(b'{"a":1}', [0, 7])
+    with (folder / "seg/000000.log").open("ab") as file:
+        file.write(b'\x00\x07{"b"' + bytes(300))
+    with Log.open(folder, SIGNER) as log:
+        assert log.read(0, log.size) == [b'{"a":1}']
+
+
 def test_an_object_that_met_a_failed_write_takes_no_more_work(starts: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(starts["short"], tmp_path / "log")
     probe = Steps()

@@ -1,8 +1,8 @@
 """A disk that fails at the n-th call, and one whose power is cut there: `Calls` for `ledger.disk.Disk`, over real files.
 
 `Failing` makes one call raise as the operating system would. `PowerCut` stops everything at a call and then writes out what a disk
-may hold: of the bytes that were not synced none, a part, zeros in their place, or all; of the names that were not synced the old
-ones or the new ones.
+may hold: of the bytes that were not synced none, a part, a part and zeros in place of the rest, zeros alone, or all; of the names
+that were not synced the old ones or the new ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from custodes.ledger.disk import Calls
 
 WAYS = ("EIO before", "EIO after", "ENOSPC before", "ENOSPC half", "short write")
-DATA = ("none", "half", "zeros", "all")
+DATA = ("none", "half", "hole", "zeros", "all")
 NAMES = ("old", "new")
 
 
@@ -229,4 +229,5 @@ class PowerCut(Steps):
         if data == "none" or len(live) < len(kept):
             return live if data == "all" else kept
         middle = (len(kept) + len(live)) // 2
-        return {"half": live[:middle], "zeros": live[: len(kept)] + bytes(len(live) - len(kept)), "all": live}[data]
+        hole = live[:middle] + bytes(len(live) - middle)
+        return {"half": live[:middle], "hole": hole, "zeros": live[: len(kept)] + bytes(len(live) - len(kept)), "all": live}[data]

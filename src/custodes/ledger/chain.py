@@ -41,6 +41,19 @@ def ends_of(entries: Sequence[bytes], hashes: bytes, first: int) -> dict[int, En
     return ends
 
 
+def lost_its_end(entry: bytes, ends: dict[int, End]) -> bool:
+    """Say whether an entry that ends in zeros, the last of a log, is not whole: then it was never acknowledged.
+
+    A leaf ends with a commitment, a hash, and with `prev`, which its source's chain tells; a JSON entry ends with a brace. Of other
+    entries nothing is known.
+    """
+    if len(entry) == SIZE and entry[0] == VERSION:
+        end = ends.get(int.from_bytes(entry[6:8], "big"), NEW)
+        # A source's first leaf has no `prev` to tell by; that four bytes of a hash are zero happens once in 2^32.
+        return (int.from_bytes(entry[8:16], "big"), entry[80:]) != (end.seq + 1, end.head) or not any(entry[76:])
+    return entry[:1] == b"{" and entry[-1:] != b"}"
+
+
 class Batch:
     """Leaves about to be appended together. `first`: index that the first of them will have."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from custodes.errors import BadInclusion, BadSignature, ConfigError, LedgerRewritten, MissingSecret, NotDurable, PartMissing
-from custodes.ledger.chain import Batch, Edge, End, ends_of, parse_edge, slices
+from custodes.ledger.chain import Batch, Edge, End, ends_of, lost_its_end, parse_edge, slices
 from custodes.ledger.checkpoint import Checkpoint
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import SIZE as LEAF_SIZE
@@ -399,7 +399,7 @@ class Log:
                 return
             segment = self._tree.segments
             data = read_bytes(self._segments.log_path(segment), self._filled)
-            offsets = bounds(data)[: self._tree.room() + 1]
+            offsets = self._without_torn(data, bounds(data)[: self._tree.room() + 1])
             if offsets[-1] < len(data):
                 self._disk.truncate(self._entries, self._filled + offsets[-1])
             # What a dying process left unsynced is made durable before anybody builds on it.
@@ -409,6 +409,17 @@ class Log:
             self._grow(entries, leaf_hashes(entries))
             if self._tree.segments == segment:
                 return
+
+    def _without_torn(self, data: bytes, offsets: list[int]) -> list[int]:
+        """Leave out the last entry if a hole of zeros reaches into it: some file systems tear in the middle of what was not synced.
+
+        What was signed is never left out, nor an entry that follows its source's chain.
+        """
+        end = offsets[-1]
+        if not end or data[end - 1] or any(data[end : end + 2]) or self._tree.size + len(offsets) - 1 <= self._last.size:
+            return offsets
+        *whole, last = (entry[2:] for entry in slices(data, offsets))
+        return offsets[:-1] if lost_its_end(last, self._ends | ends_of(whole, leaf_hashes(whole), self._tree.size)) else offsets
 
     # Signing
 
