@@ -71,7 +71,13 @@ def sections_of(batch: Batch) -> list[bytes]:
 
 def records_in(group: bytes | None) -> set[bytes]:
     """Return the SHA-256 of the raw records that a group *raw* names."""
-    return {bytes.fromhex(word.decode()) for word in _DIGEST.findall(group)} if group else set()
+    return {bytes.fromhex(word.decode()) for word in _digests_in(group)} if group else set()
+
+
+def _digests_in(group: bytes) -> list[bytes]:
+    """Return the digests in hexadecimal; their list is the last of the names of a group *raw*."""
+    found: list[bytes] = _DIGEST.findall(group, max(0, group.rfind(b'"sha256":[')))
+    return found
 
 
 def cut(batch: Batch, reach: Reach, needles: Needles) -> bool:
@@ -100,12 +106,13 @@ def lines_that_name(raws: Raws | None, needles: Needles) -> set[bytes]:
 
 def _cut_groups(batch: Batch, reach: Reach, needles: Needles) -> bool:
     single, touches, many = set(reach.leaves.single), set(reach.leaves.touches), set(reach.leaves.many)
+    lines = {digest.hex().encode() for digest in reach.lines}
     values, changed = batch.values, False
     left = {item.place: item for item in values.remains}
     for place, (index, groups) in enumerate(zip(batch.at, values.groups, strict=True)):
         if values.leaves[place * SIZE + 1] > Kind.BULK:
             continue
-        gone = set(_SUBJECTS) if index in single or index in touches else _touching(groups, reach, needles)
+        gone = set(_SUBJECTS) if index in single or index in touches else _touching(groups, lines, needles)
         if index in many:
             gone.add(_RAW)
         gone = {group for group in gone if groups[group] is not None}
@@ -121,10 +128,11 @@ def _cut_groups(batch: Batch, reach: Reach, needles: Needles) -> bool:
     return changed
 
 
-def _touching(groups: Groups, reach: Reach, needles: Needles) -> set[int]:
+def _touching(groups: Groups, lines: set[bytes], needles: Needles) -> set[int]:
     """Return the subject's groups of another leaf that rest on a destroyed record, or in which the subject's id stands."""
-    gone = {group for group in _SUBJECTS if needles.within(groups[group])}
-    if reach.lines and groups[_RAW] is not None and not reach.lines.isdisjoint(records_in(groups[_RAW])):
+    gone = {group for group in _SUBJECTS if (content := groups[group]) is not None and needles.within(content)}
+    raw = groups[_RAW]
+    if lines and raw is not None and not lines.isdisjoint(_digests_in(raw)):
         gone.add(_RAW)
     return gone
 

@@ -19,6 +19,7 @@ from custodes.store.places import Read
 _SHORTEST: Final = 6
 """Bytes of the shortest id that is searched for in contents: a shorter one would match other people's records by chance."""
 _BLOCK: Final = 65_536
+_NEVER: Final = rb"(?!)"
 
 
 class Leaves(msgspec.Struct, array_like=True):
@@ -77,20 +78,20 @@ class Needles:
 
     def __init__(self, ids: Iterable[bytes]) -> None:
         forms = {form for own in ids if len(own) >= _SHORTEST for form in _forms(own)}
-        self._plain = sorted(forms)
         # A word ends where no letter or digit follows, also not after one of the signs that join the parts of an id.
-        body = b"|".join(re.escape(form) for form in self._plain)
+        body = b"|".join(re.escape(form) for form in sorted(forms)) or _NEVER
+        self._near = re.compile(body).search
         self._exact = re.compile(
             rb"(?<![0-9A-Za-z_\x80-\xff])(?<![0-9A-Za-z][-.@+])(?:" + body + rb")(?![0-9A-Za-z_\x80-\xff]|[-.@+][0-9A-Za-z])"
-        )
+        ).search
 
     def near(self, content: bytes) -> bool:
         """Say whether one of them stands in bytes of any kind, as a word or within one."""
-        return any(form in content for form in self._plain)
+        return self._near(content) is not None
 
     def within(self, content: bytes | None) -> bool:
         """Say whether one of them stands in `content`, a text, as a word."""
-        return content is not None and self.near(content) and self._exact.search(content) is not None
+        return content is not None and self._near(content) is not None and self._exact(content) is not None
 
 
 def _forms(own: bytes) -> Iterable[bytes]:

@@ -62,13 +62,12 @@ class Survey:
         frames = list(self._vault.intake.frames())
         found = self._named(frames, reach, needles)
         self._records(frames, found, reach, needles)
-        # Twice: what one batch shows to be gone (a record that several accesses share) may concern another.
-        for _ in range(2):
+        before = -1
+        while before < len(reach.keys):  # a record that one batch shows to be gone may be named in another
+            before = len(reach.keys)
             for frame in frames:
-                if frame.number in found:
-                    batch = open_batch(frame, self._log.read, self._log.size)
-                    if cut(batch, reach, needles):
-                        reach.frames.add(frame.number)
+                if frame.number in found and cut(open_batch(frame, self._log.read, self._log.size), reach, needles):
+                    reach.frames.add(frame.number)
         return reach
 
     def _named(self, frames: list[Frame], reach: Reach, needles: Needles) -> set[int]:
