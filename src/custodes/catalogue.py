@@ -7,6 +7,7 @@ built-in default stands here, so that two catalogues compare by what is allowed 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
@@ -188,6 +189,9 @@ class Database(Protocol):
 
     def apply(self, statements: Sequence[str]) -> None:
         """Run statements in one transaction: all of them or none."""
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Open a transaction, or inside one a savepoint: everything in the block, or nothing if it raises."""
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement with bound values and return its rows."""

@@ -160,6 +160,12 @@ class Postgres:
             for statement in statements:
                 self._connection.execute(statement.encode())
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Open a transaction, or inside one a savepoint: everything in the block, or nothing if it raises."""
+        with _said(), self._connection.transaction():
+            yield
+
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement with bound values and return its rows."""
         with _said():
@@ -207,9 +213,7 @@ def _roles(rows: Iterable[tuple[Any, ...]], members: Iterable[tuple[Any, ...]]) 
     for member, *membership in members:
         of.setdefault(member, []).append(Membership(*membership))
     flags = ("login", "superuser", "inherits", "create_role", "create_db", "replication", "bypass_rls")
-    return tuple(
-        Role(name, member_of=tuple(of.get(name, ())), **dict(zip(flags, values, strict=True))) for name, *values in rows
-    )
+    return tuple(Role(name, member_of=tuple(of.get(name, ())), **dict(zip(flags, values, strict=True))) for name, *values in rows)
 
 
 def _relations(

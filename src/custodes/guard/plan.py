@@ -118,10 +118,10 @@ class _Taken:
     losing: tuple[str, ...]
 
     def by_grantor(self) -> list[tuple[str, list[str]]]:
-        """Return who takes back from whom. What was passed on goes with what it hangs on."""
+        """Return who takes back from whom. What those who lose have passed on goes with what it hangs on (`cascade`)."""
         found: dict[str, set[str]] = {}
         for _, grant in self.grants:
-            if grant.grantee in self.losing:
+            if grant.grantee in self.losing and grant.grantor not in self.losing:
                 found.setdefault(grant.grantor, set()).add(grant.grantee)
         return [(grantor, sorted(grantees)) for grantor, grantees in sorted(found.items())]
 
@@ -280,7 +280,8 @@ class _Maker:
     # What is taken away, and how it comes back
 
     def revocations(self) -> Iterator[str]:
-        for taken in self._taken():
+        # From the inside out: who takes back a grant that somebody else gave must still be able to enter the schema.
+        for taken in reversed(list(self._taken())):
             for grantor, grantees in taken.by_grantor():
                 names = ", ".join(map(_grantee, grantees))
                 yield from _as(grantor, taken.owner, f"revoke all on {taken.kind} {taken.target} from {names} cascade")
@@ -316,6 +317,9 @@ class _Maker:
                 )
         for login, setting in self._limited():
             yield f"alter role {quote(login)} in database {quote(self.catalogue.database)} reset {setting}"
+        for login in self.staff:
+            if STAFF not in self._held(login):
+                yield f"revoke {STAFF} from {quote(login)}"
         for schema in (*map(safe_schema, self.schemas), GUARD):
             yield f"drop schema if exists {quote(schema)} cascade"
         for role in reversed(ROLES):
