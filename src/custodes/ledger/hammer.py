@@ -129,8 +129,10 @@ class _Round:
     def _kill_one(self) -> None:
         """Let a writer work for a random while (or not even start), kill it, and look at what it left."""
         with self._start("write", self._chance.randrange(2**32)) as writer:
-            time.sleep(self._chance.random() ** 2 * 2)
-            writer.kill()
+            try:
+                time.sleep(self._chance.random() ** 2 * 2)
+            finally:
+                writer.kill()
         self._report.kills += 1
         acknowledged = max(self._size, *self._lines())
         self._report.acknowledged += acknowledged - self._size
