@@ -13,10 +13,12 @@ import pytest
 
 from custodes.errors import BadInclusion, LedgerRewritten, PartMissing
 from custodes.ledger.blobs import Blobs
+from custodes.ledger.checkpoint import Checkpoint
 from custodes.ledger.index import EMPTY, IndexEntry, parse_entry, verify_in_entry
 from custodes.ledger.index_log import TRIES, IndexLog, open_index
 from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, decode, epoch_of, hour_of
 from custodes.ledger.log import Log
+from custodes.ledger.note import Key
 from custodes.ledger.segments import read_bytes
 from custodes.ledger.signer import Signer
 
@@ -332,3 +334,38 @@ def test_a_stored_trie_is_used_and_a_damaged_one_is_built_again(tmp_path: Path) 
         index.keep_from = 10
         check_all(index, ["2026-01"])
     assert file.read_bytes() == good
+
+
+class Nobody:
+    """Witnesses who do not answer."""
+
+    keys: tuple[Key, ...] = ()
+
+    def before_signing(self, log: Log) -> None:
+        del log
+
+    def cosign(self, log: Log, point: Checkpoint) -> None:
+        del log, point
+
+
+def test_nobody_is_answered_from_a_root_that_witnesses_have_not_seen(tmp_path: Path) -> None:
+    with opened(tmp_path) as index:
+        look(index.main, START, *TAGS)
+        assert len(index.publish(START, witnesses=Nobody())) == 1
+        assert index.log.checkpoint.size == 1
+        assert index.entries() == []
+        with pytest.raises(PartMissing):
+            index.lookup(TAGS[0], "2026-01")
+        assert index.publish(START, force=True) == []
+        assert len(index.entries()) == 1
+        check_all(index, ["2026-01"])
+
+
+def test_a_root_covers_nothing_of_the_log_that_witnesses_have_not_seen(tmp_path: Path) -> None:
+    with opened(tmp_path) as index:
+        look(index.main, START, *TAGS)
+        with index.main.batch() as batch:
+            batch.add(Kind.ACCESS, hour_of(START), 1, TAGS[0], bytes(32))
+        index.main.publish(Nobody())
+        assert index.main.checkpoint.size == 30
+        assert [entry.size for entry in index.publish(START)] == [29]

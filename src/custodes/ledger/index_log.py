@@ -106,9 +106,11 @@ class IndexLog:
         return epoch if epoch is not None and epoch < epoch_of(hour_of(now)) else None
 
     def entries(self) -> list[IndexEntry]:
-        """Return all published entries, oldest first."""
-        self._read_entries(self.log.checkpoint.size)
-        return self._entries[: self.log.checkpoint.size]
+        """Return all published entries, oldest first; one that witnesses have yet to see is none."""
+        note = self.log.published.read()
+        size = min(read_unverified(note).size, self.log.size) if note else 0
+        self._read_entries(size)
+        return self._entries[:size]
 
     def lookup(self, tag: bytes, epoch: str) -> tuple[Lookup, int]:
         """Return the answer for a tag under the newest published root of a month, checked, and that root's place in the index log.
@@ -118,10 +120,11 @@ class IndexLog:
         Durable: a trie of a closed month may be kept to save time. Order: none. Again: the same answer until a newer root is
         published.
         """
-        places = [at for at, entry in enumerate(self.entries()) if entry.epoch == epoch]
+        entries = self.entries()
+        places = [at for at, entry in enumerate(entries) if entry.epoch == epoch]
         if not places:
             raise PartMissing(f"the index has no root of {epoch} yet")
-        entry = self._entries[places[-1]]
+        entry = entries[places[-1]]
         for again in (False, True):
             lookup = self._trie(entry, again=again).lookup(tag, epoch)
             try:
