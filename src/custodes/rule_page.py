@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from custodes.model.wording import AGAINST, reason
@@ -29,23 +29,23 @@ class Explaining(Protocol):
         """What the template looks for."""
 
 
-def page(rules: Sequence[Rule], templates: Sequence[Explaining] = ()) -> str:
-    """Return the whole page as Markdown, ending in a newline."""
-    parts = [HEAD, _overview(rules), *(section(rule) for rule in rules)]
+def page(rules: Sequence[Rule], templates: Sequence[Explaining] = (), examples: Mapping[str, str] | None = None) -> str:
+    """Return the whole page as Markdown, ending in a newline. `examples`: rule code → a sentence that the rule has said."""
+    parts = [HEAD, _overview(rules), *(section(rule, (examples or {}).get(rule.code, "")) for rule in rules)]
     if templates:
         parts.append(_templates(templates))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def section(rule: Rule) -> str:
-    """Return one rule as Markdown."""
+def section(rule: Rule, example: str = "") -> str:
+    """Return one rule as Markdown, with a sentence that it has said, or else the form of its sentences."""
     judged = "looks that nothing explains" if rule.on == "residue" else "all looks, also explained ones"
     lines = [
         f"## {rule.code} {rule.title}",
         "",
         f"*{rule.state} since {rule.since}, version {rule.version} · judges {judged} · {rule.level}, confidence {rule.confidence}*",
         "",
-        f"**Says:** {rule.sentence}",
+        f"**Says, for example:** {example}" if example else f"**Says:** {rule.sentence}",
         "",
         "### What it finds",
         "",

@@ -16,7 +16,7 @@ from custodes.model.arrow import context_schema
 from custodes.model.tables import TABLES
 from custodes.model.views import VIEWS
 from custodes.rule_file import Rule, Trial
-from custodes.rule_findings import check_row
+from custodes.rule_findings import check_row, collect, findings
 
 _TYPES: Final = {
     "BIGINT": pa.int64(),
@@ -55,6 +55,18 @@ def fill(engine: Engine, tables: Mapping[str, Sequence[Mapping[str, object]]], o
             "CREATE TABLE residue AS SELECT l.* FROM looks l WHERE NOT EXISTS "
             "(SELECT 1 FROM explanations e WHERE e.access = l.access AND e.subject IS NOT DISTINCT FROM l.subject)"
         )
+
+
+def example(engine: Engine, rule: Rule) -> str:
+    """Return what the rule says of the first of its tests that fires. What the engine held before is replaced."""
+    trial = next(trial for trial in rule.tests if trial.rows and not trial.boundary)
+    fill(engine, {"accesses": _named_accesses(trial), **trial.tables})
+    return findings(engine, collect(engine, rule))[0].sentence
+
+
+def _named_accesses(trial: Trial) -> list[Mapping[str, object]]:
+    numbers = {row["access"] for row in trial.tables.get("looks", ()) if "access" in row}
+    return [{"access": number, "access_id": f"x-{number}"} for number in sorted(numbers, key=str)]
 
 
 def try_rule(engine: Engine, rule: Rule) -> list[Failure]:

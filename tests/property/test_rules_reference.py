@@ -414,7 +414,7 @@ def fished(draw: st.DrawFn) -> World:
         for look in seen
     ]
     for number in range(draw(st.integers(0, 8))):
-        accesses.append(
+        accesses += [
             {
                 "access": 100 + number,
                 "actor": "a1",
@@ -426,7 +426,7 @@ def fished(draw: st.DrawFn) -> World:
                 "subject_scope": "unknown",
                 "subject_count": 0,
             }
-        )
+        ]
     return {
         "looks": seen,
         "accesses": accesses,
@@ -606,7 +606,7 @@ def desks(draw: st.DrawFn) -> World:
         for look in seen
     ]
     for number in range(draw(st.integers(3, 8))):
-        accesses.append(
+        accesses += [
             {
                 "access": 100 + number,
                 "actor": "a3",
@@ -614,11 +614,11 @@ def desks(draw: st.DrawFn) -> World:
                 "device": "d1",
                 "time": START - draw(st.integers(0, 2)) * DAY,
             }
-        )
+        ]
     for look in seen:
-        accesses.append(
+        accesses += [
             {"access": 200 + look["access"], "actor": look["actor"], "actor_kind": "human", "device": "d1", "time": look["time"]}
-        )
+        ]
     shift = st.tuples(st.sampled_from(["a1", "a2"]), moments)
     roster = [
         {"actor": who, "row_key": "u", "valid_from": begins, "valid_to": begins + 8 * HOUR}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ import click
 from custodes.errors import BadRule, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from custodes.engine import Engine
     from custodes.rule import Rule
 
 _PAGE = Path("docs/reference/rules.md")
@@ -64,9 +66,14 @@ def show_list(extra: Path | None, home: Path | None) -> int:
 def show(code: str, extra: Path | None, home: Path | None, *, sql: bool) -> int:
     """Show one rule: what it finds, why, innocent reasons, questions, what a forger needs, gaps, tests."""
     from custodes.rule_page import section
+    from custodes.rule_trial import example
 
     (rule,) = _chosen(code, extra, home)
-    click.echo(rule.sql if sql else section(rule).rstrip())
+    if sql:
+        click.echo(rule.sql)
+        return 0
+    with _engine() as engine:
+        click.echo(section(rule, example(engine, rule)).rstrip())
     return 0
 
 
@@ -76,13 +83,10 @@ def show(code: str, extra: Path | None, home: Path | None, *, sql: bool) -> int:
 @_HOME
 def test(code: str | None, extra: Path | None, home: Path | None) -> int:
     """Run the tests inside the rules on the embedded engine; ends with 1 if one fails."""
-    import tempfile
-
-    from custodes.engines.duckdb_engine import open_engine
     from custodes.rule_trial import try_rule
 
     failures = count = 0
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as engine:
+    with _engine() as engine:
         for rule in _chosen(code, extra, home):
             failed = try_rule(engine, rule)
             count += len(rule.tests)
@@ -102,8 +106,11 @@ def docs(output: Path, *, check: bool) -> int:
     from custodes.explain import load_templates
     from custodes.rule import load_shelf
     from custodes.rule_page import page
+    from custodes.rule_trial import example
 
-    text = page(load_shelf(), load_templates())
+    shelf = load_shelf()
+    with _engine() as engine:
+        text = page(shelf, load_templates(), {rule.code: example(engine, rule) for rule in shelf})
     if check:
         same = output.is_file() and output.read_text("utf-8") == text
         click.echo(f"{output} {'tells of the rules as they are' if same else 'differs: run `custodes rules docs`'}", err=True)
@@ -141,6 +148,17 @@ def new(code: str, title: str, into: Path | None, home: Path | None) -> int:
     (folder / name).write_text(text, "utf-8")
     click.echo(str(folder / name))
     return 0
+
+
+@contextmanager
+def _engine() -> Iterator[Engine]:
+    """A small engine that reads nothing but what it is given."""
+    import tempfile
+
+    from custodes.engines.duckdb_engine import open_engine
+
+    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as engine:
+        yield engine
 
 
 def _refuse_taken(code: str, folder: Path) -> None:

@@ -20,7 +20,6 @@ CLAUSES: Final[Mapping[str, str]] = {
     "V24": "a machine account named single persons, and no human stands behind it",
     "V15": "device or shift do not fit the owner of the account",
     "V23": "the search was so narrow that it names persons",
-    "V16": "the legal process cited does not cover the look",
     "V3": "{reason} was made by the reader",
     "V4": "{reason} was closed, recorded too late or used for others",
     "V7": "one statement joined places of staff with addresses of subjects",
@@ -33,6 +32,7 @@ CLAUSES: Final[Mapping[str, str]] = {
     "V8": "the reader's place of work may not read this region",
     "V17": "a copy was exported and opened by somebody without a reason",
     "V12": "more people, or more readers, than others have who do this work",
+    "V16": "the legal process cited does not cover the look",
     "V5": "a duty of protection was not met",
     "V1": "no reason is recorded",
 }
