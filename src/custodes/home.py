@@ -336,6 +336,8 @@ class Home:
             rejected=self.rejected(),
             unconfirmed=tuple(NotChecked("the record's witnesses", gap.text()) for gap in recorded_gaps(self.path / "ledger")),
             simulated=self.simulated,
+            score=self.settings.rank.score,
+            record_score=lambda recipe, digest: own_use.note_score(self.own_leaves(), self.record, recipe, digest),
         )
 
     # — the record —
@@ -366,17 +368,17 @@ class Home:
         who = self.pseudonyms.of("actor", own_use.login())
         own_use.note_use(self.own_leaves(), self.record, who, act, about)
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self, *, force: bool = False) -> Checkpoint:
         """Sign what the log holds now, show it to the witnesses, publish it if they are enough; then the roots of the index due.
 
-        Returns what was signed.
+        Returns what was signed. `force`: the index then covers all that is published, the open month included.
         """
         index, now = self.index(), datetime.now(UTC)
         if (over := index.month_to_close(now)) is not None:
             self.record(_HEARTBEAT, {"what": "month", "closed": over}, now)
         point = self.publisher.publish(self.log())
         # A kill here leaves the index behind the log; the next call brings it up.
-        index.publish(now, witnesses=self.publisher.witnesses)
+        index.publish(now, force=force, witnesses=self.publisher.witnesses)
         self.publisher.note(index.log)
         return point
 

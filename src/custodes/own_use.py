@@ -52,6 +52,12 @@ def note_rules(leaves: Sequence[OwnLeaf], record: Record, shelf: Sequence[Rule])
         record(Kind.POLICY, {"what": "rules", "sha256": digest, "rules": [rule.code for rule in shelf]})
 
 
+def note_score(leaves: Sequence[OwnLeaf], record: Record, recipe: Mapping[str, Json], digest: str) -> None:
+    """Record what a trained score is refitted from, once for each digest. Call it before the score orders anything."""
+    if not any(leaf.what.get("what") == "score" and leaf.what.get("sha256") == digest for leaf in leaves):
+        record(Kind.POLICY, {"what": "score", "sha256": digest, "recipe": dict(recipe)})
+
+
 def shelf_of(home: Path) -> list[Rule]:
     """Return the package's rules and those in the home's folder `rules`, sorted by code; both keep the same contract.
 

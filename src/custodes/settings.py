@@ -55,6 +55,17 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RankSettings:
+    """What puts looks without a reason in order.
+
+    `score`: `auto` trains on the company's own looks where that can be done and helps (it needs `custodes[rank]`), and says so;
+    `cold` never trains.
+    """
+
+    score: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureSettings:
     """How long a subject's accesses are kept before they may be erased.
 
@@ -74,11 +85,22 @@ class Settings:
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     erasure: ErasureSettings = field(default_factory=ErasureSettings)
+    rank: RankSettings = field(default_factory=RankSettings)
 
 
-_PARTS: Final = {"ledger": LedgerSettings, "intake": IntakeSettings, "engine": EngineSettings, "erasure": ErasureSettings}
+_PARTS: Final = {
+    "ledger": LedgerSettings,
+    "intake": IntakeSettings,
+    "engine": EngineSettings,
+    "erasure": ErasureSettings,
+    "rank": RankSettings,
+}
 _LEAST: Final = {"erasure.floor_days": ErasureSettings().floor_days, "erasure.cooling_days": ErasureSettings().cooling_days}
-_CHOICES: Final = {"intake.client_net": ("keyed", "coarse"), "ledger.publish": ("strict", "degraded")}
+_CHOICES: Final = {
+    "intake.client_net": ("keyed", "coarse"),
+    "ledger.publish": ("strict", "degraded"),
+    "rank.score": ("auto", "cold"),
+}
 
 
 def read_settings(home: Path) -> Settings:
@@ -109,6 +131,7 @@ def settings_of(document: Mapping[str, object]) -> Settings:
         intake=IntakeSettings(**_part("intake", body)),  # type: ignore[arg-type]  # likewise
         engine=EngineSettings(**_part("engine", body)),  # type: ignore[arg-type]  # likewise
         erasure=ErasureSettings(**_part("erasure", body)),  # type: ignore[arg-type]  # likewise
+        rank=RankSettings(**_part("rank", body)),  # type: ignore[arg-type]  # likewise
     )
     if not settings.ledger.origin:
         raise ConfigError(f"{FILE}: ledger.origin is missing")

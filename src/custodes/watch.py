@@ -11,9 +11,10 @@ from datetime import datetime
 
 from custodes import explain, rule
 from custodes.engine import Engine
+from custodes.model.canonical import Json
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
-from custodes.model.run import Checkpoint, NotChecked, SourceCoverage, WatchRun
+from custodes.model.run import Checkpoint, NotChecked, RankedBy, SourceCoverage, WatchRun
 from custodes.rank import assemble, facts, lot_of_accesses, order, score, sift
 from custodes.rank import pictured as pictured_facts
 
@@ -35,6 +36,8 @@ class Rooms:
     rejected: Mapping[str, int] = field(default_factory=dict)
     unconfirmed: Sequence[NotChecked] = ()
     simulated: bool = False
+    score: str = "auto"
+    record_score: Callable[[Mapping[str, Json], str], None] = lambda _values, _digest: None
 
 
 def run(
@@ -55,11 +58,13 @@ def run(
     say("asking each look for its innocent reason")
     explained = explain.run(engine, rooms.templates, rooms.policy, rooms.loaded)
     say("judging what is left")
-    scores = score.scores(engine)
-    sieve = sift.Sieve(scores, budget)
+    scored = score.scores(engine, rooms.score)
+    if scored.recipe:
+        rooms.record_score(scored.recipe.as_values(), scored.digest)  # a model orders nothing before its recipe is recorded
+    sieve = sift.Sieve(scored.by_access, budget)
     shelf = rule.run_shelf(engine, rooms.rules, rooms.loaded, sieve)
     say("putting it in order")
-    ranked = assemble.rank(shelf.findings, facts.gather(engine, rooms.policy, scores, shelf.findings))
+    ranked = assemble.rank(shelf.findings, facts.gather(engine, rooms.policy, scored.by_access, shelf.findings))
     quotas = {entry.code: entry.per_week for entry in rooms.rules if entry.per_week}
     shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
     pictured = pictured_facts.gather(engine, shown)
@@ -92,6 +97,7 @@ def run(
         waterfall=pictured.waterfall,
         reasons_known=explained.reasons_known,
         engine=f"{engine.name} {engine.version}",
+        ranked_by=RankedBy(scored.method, scored.why, scored.digest),
     )
 
 

@@ -84,7 +84,7 @@ RUN = WatchRun(
     actors={ACTOR: ActorFacts("audit/internal/austin", "US")},
 )
 WATCH_KEYS = {
-    *("schema", "simulated", "window", "budget", "campaigns", "findings", "cut", "audit"),
+    *("schema", "simulated", "window", "budget", "ranked_by", "campaigns", "findings", "cut", "audit"),
     *("not_checked", "coverage", "rejected", "checkpoint"),
 }
 CAMPAIGN_KEYS = {

@@ -23,6 +23,7 @@ def document(run: WatchRun, reveal: Reveal) -> dict[str, Value]:
         "simulated": run.simulated,
         "window": {"from": _time(run.since), "to": _time(run.until)},
         "budget": run.budget,
+        "ranked_by": {"method": run.ranked_by.method, "why": run.ranked_by.why, "digest": run.ranked_by.digest or None},
         "campaigns": [campaign_of(campaign, reveal) for campaign in run.campaigns],
         "findings": [finding_of(finding, campaign, reveal) for finding, campaign in _shown(run)],
         "cut": [{"rule": rule, "campaigns": count} for rule, count in run.cut.items()],

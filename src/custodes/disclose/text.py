@@ -90,6 +90,9 @@ def _rest(run: WatchRun, most: int) -> Iterator[str]:
         yield from _wrapped("could not check: ", f"{item.what}: {item.why}")
     for reason, count in run.rejected.items():
         yield f"not read: {count:,} lines ({reason}); they lie sealed in rejected/"
+    if run.ranked_by.why:
+        order = "a trained score" if run.ranked_by.method == "trained" else "the cold-start score"
+        yield from _wrapped("order: ", f"{order} ({run.ranked_by.why})")
     if run.checkpoint:
         yield f"ledger: {run.checkpoint.size:,} leaves, root {run.checkpoint.root}"
 

@@ -15,22 +15,6 @@ LEAST_REAL: Final = 100
 """Days with fewer real accesses are left out: there every order looks good."""
 
 
-def area(real: Sequence[float], planted: Sequence[float]) -> float:
-    """Return the chance that a planted look stands above a real one, ties counted half (the area under the ROC curve)."""
-    ordered = sorted([(value, 0) for value in real] + [(value, 1) for value in planted])
-    total, below, start = 0.0, 0, 0
-    while start < len(ordered):
-        end = start
-        while end < len(ordered) and ordered[end][0] == ordered[start][0]:
-            end += 1
-        hits = sum(kind for _, kind in ordered[start:end])
-        misses = end - start - hits
-        total += hits * (below + misses / 2)
-        below += misses
-        start = end
-    return total / (len(real) * len(planted))
-
-
 def recall_at(
     budgets: Sequence[int],
     real: Mapping[date, Sequence[float]],

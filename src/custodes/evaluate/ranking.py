@@ -66,7 +66,7 @@ def judge(values: Values, looks: Mapping[str, Sequence[Look]], seed: int) -> dic
     figures = {}
     for name, ranker in rankers()[0].items():
         scores = ranker(values, seed)
-        figures[name] = {"auc": {kind: measures.area(scores["test"], scores[kind]) for kind in KINDS}}
+        figures[name] = {"auc": {kind: trained.area(scores["test"], scores[kind]) for kind in KINDS}}
         random = Random(seed)  # noqa: S311  # a benchmark must be repeatable
         real = _by_day(looks["test"], scores["test"])
         for budget in BUDGETS:

@@ -106,6 +106,15 @@ class RuleUse:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedBy:
+    """What ordered the looks without a reason. `method`: trained · cold; `digest`: of the model's recorded recipe, or empty."""
+
+    method: str = "cold"
+    why: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WatchRun:
     """Everything that the text form, the JSON, SARIF and the report are made from."""
 
@@ -139,3 +148,4 @@ class WatchRun:
     titles: Mapping[str, str] = field(default_factory=dict)
     waterfall: Mapping[str, int] = field(default_factory=dict)
     """Explained looks, each counted once, under its strongest reason (ties by template code): with `residue` all `looks`."""
+    ranked_by: RankedBy = RankedBy()

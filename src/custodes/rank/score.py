@@ -1,99 +1,162 @@
-"""Cold-start score: how unlike the company's explained looks an unexplained one is, by relation to the subject alone.
+"""The score of a run: it orders looks that nothing explains, in whole numbers per mille, and says how it came about.
 
-One-sided tail sum: for each feature, minus the logarithm of the share of reference looks (explained ones) with a value
-that is as low or lower. Few features, all of one direction (more context lowers the score), none of country, person or
-volume. The score orders, and is an integer per mille: the share of reference looks that are less unusual. It is no
-probability and no threshold of any rule.
+State are explained looks (one a day of the same human, subject and fields) and assignments made by somebody else: what an actor did
+without a reason, or arranged alone, is no context for the actor. Two ways to the same scale, the share of unexplained looks of the
+window that are less unusual: the tail sum, and a model trained on the company's own looks against as many drawn at random. The
+second is used only where it can be trained and separates held-out days at least as well; else the first, and the run says why.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from math import log
+from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
+
 from custodes.engine import Engine
+from custodes.errors import PartMissing
+from custodes.rank import features, synthetic, trained
+from custodes.rank.features import FEATURES, TAIL
+from custodes.rank.synthetic import Look
+from custodes.rank.tail import Reference, Scale
 
-FEATURES: Final = ("own", "mates", "others", "habit", "unit_habit")
-"""own: explained looks of this human at this subject · mates: other humans of the unit with explained looks at the subject ·
-others: such humans of any unit · habit, unit_habit: explained looks of the human, of the unit, at the same set of fields."""
+SAMPLE: Final = 6_000
+"""Looks of the window that stand for all of them, and as many drawn at random."""
+LEAST_DAYS: Final = 14
+"""Days of looks without which nothing is learned."""
+SEED: Final = 0
 
-_REFERENCE: Final = 20_000
+Row = Sequence[int]
+Known = tuple[Look, Row]
+_LEAST: Final = 2 * trained.LEAST
+_TAIL: Final = tuple(FEATURES.index(name) for name in TAIL)
 
-_SAMPLE: Final = """(
-  select e.* from score_explained e join accesses a on a.access = e.access order by a.access_id, e.subject limit {n})"""
+_ROWS: Final = """create or replace temp table score_rows as
+  select row_number() over (order by time, subject, human, team, thing, queued) as n, * from (
+    select min(l.time) as time, l.subject, l.human, l.unit as team, l.fieldset as thing, 0 as queued
+    from looks l join (select distinct access, subject from explanations) e on e.access = l.access and e.subject = l.subject
+    group by l.subject, l.human, l.unit, l.fieldset, cast(l.time as date)
+    union all
+    select a.valid_from, s.subject, a.actor, coalesce(a.unit, p.unit), cast(null as varchar), 1
+    from assignments a
+    join (select ticket as id, subject from tickets union all select "case" as id, subject from case_scope) s
+      on s.id = coalesce(a.ticket, a."case")
+    left join staff_spans p on p.actor = a.actor and p.valid_from <= a.valid_from and a.valid_from < p.valid_to
+    where a.valid_from is not null and s.subject is not null and a.actor is not null and coalesce(a.assigned_by, '') <> a.actor)"""
+
+_RESIDUE: Final = """create or replace temp table score_groups as
+  select row_number() over (order by time, subject, human, thing) - 1 as ask, * from (
+    select min(time) as time, subject, human, fieldset as thing, cast(time as date) as day from residue
+    group by subject, human, fieldset, cast(time as date))"""
+_MEMBERS: Final = """select r.access, g.ask from residue r join score_groups g
+  on g.human = r.human and g.day = cast(r.time as date) and g.subject is not distinct from r.subject
+  and g.thing is not distinct from r.fieldset"""
+_SAMPLED: Final = """select l.time, l.subject, l.human, l.fieldset as thing from looks l
+  join (select access_id, access from accesses) a on a.access = l.access
+  where l.subject is not null and l.time >= (select min(time) + (max(time) - min(time)) / 3 from looks)
+  order by a.access_id, l.subject limit {n}"""
 # access ids are keyed hashes: their order is as good as chance, and the same however the log was split
 
-_TABLES: Final = (
-    """create or replace temp table score_explained as
-       select distinct l.access, l.subject, l.human, l.unit, l.fieldset from looks l
-       where l.subject is not null and exists (
-         select 1 from explanations e where e.access = l.access and e.subject is not distinct from l.subject)""",
-    """create or replace temp table score_pair as
-       select human, subject, min(unit) as unit, count(*) as n from score_explained group by human, subject""",
-    """create or replace temp table score_unit as
-       select unit, subject, count(*) as n from score_pair group by unit, subject""",
-    "create or replace temp table score_subject as select subject, count(*) as n from score_pair group by subject",
-    """create or replace temp table score_habit as
-       select human, fieldset, count(*) as n from score_explained group by human, fieldset""",
-    """create or replace temp table score_unit_habit as
-       select unit, fieldset, count(*) as n from score_explained group by unit, fieldset""",
-)
 
-_FEATURES_OF: Final = """
-select l.access, l.subject,
-  greatest(coalesce(p.n, 0) - {self}, 0) as own,
-  coalesce(u.n, 0) - case when p.n is null then 0 else 1 end as mates,
-  coalesce(s.n, 0) - case when p.n is null then 0 else 1 end as others,
-  greatest(coalesce(h.n, 0) - {self}, 0) as habit,
-  greatest(coalesce(v.n, 0) - {self}, 0) as unit_habit
-from {looks} l
-left join score_pair p on p.human = l.human and p.subject = l.subject
-left join score_unit u on u.unit = l.unit and u.subject = l.subject
-left join score_subject s on s.subject = l.subject
-left join score_habit h on h.human = l.human and h.fieldset = l.fieldset
-left join score_unit_habit v on v.unit = l.unit and v.fieldset = l.fieldset
-"""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Access → per mille of every unexplained look. `method`: `trained` or `cold`; `why`: in words; `digest`: of the recipe."""
+
+    by_access: Mapping[int, int]
+    method: str
+    why: str
+    recipe: trained.Recipe | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of the recipe that ordered, empty for the cold start."""
+        return self.recipe.digest() if self.recipe else ""
 
 
-class Reference:
-    """What explained looks are like: per feature the sorted values, and the sorted tail sums."""
+def scores(engine: Engine, method: str = "auto") -> Scored:
+    """Score every unexplained look (the highest over its subjects). Reads views, leaves temporary tables behind.
 
-    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
-        self._values = [sorted(row[index] for row in rows) for index in range(len(FEATURES))]
-        self._size = len(rows)
-        self._memory: dict[tuple[int, ...], float] = {}
-        self._sums = sorted(self.tail_sum(row) for row in rows)
+    `method`: `auto` trains where it can; `cold` never does. Deterministic for the same views and the same library.
+    """
+    engine.run(_ROWS)
+    engine.run(_RESIDUE)
+    groups = engine.fetch("select time, subject, human, thing from score_groups order by ask")
+    real = synthetic.looks(engine.fetch(_SAMPLED.format(n=SAMPLE)))
+    drawn = synthetic.draw(engine, real, SEED) if method == "auto" else []
+    why = _cannot_train(real, drawn) if method == "auto" else "the settings ask for it"
+    values = _values(engine, groups, [*real, *([] if why else drawn)])
+    asked = values[: groups.num_rows]
+    known = list(zip(real, values[groups.num_rows :], strict=False))
+    random = list(zip(drawn, values[groups.num_rows + len(real) :], strict=False))
+    measures = None
+    if not why:
+        measures, why = _trained(known, random, asked)
+    if measures is not None:
+        times = [look.time for look in real]
+        recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, FEATURES, trained.library())
+        return Scored(_by_access(engine, measures), "trained", why, recipe)
+    reference = Reference([_only(row) for _, row in known])
+    return Scored(_by_access(engine, [reference.tail_sum(_only(row)) for row in asked]), "cold", why)
 
-    def tail_sum(self, row: Sequence[int]) -> float:
-        """Return Σ −ln((reference values ≤ x + 1) / (n + 1)) over the features."""
-        key = tuple(row)
-        known = self._memory.get(key)
-        if known is None:
-            counts = (bisect_right(values, x) for values, x in zip(self._values, key, strict=True))
-            known = self._memory[key] = sum(-log((count + 1) / (self._size + 1)) for count in counts)
-        return known
 
-    def per_mille(self, row: Sequence[int]) -> int:
-        """Return the share of reference looks that are less unusual, per mille; 1000 where there is no reference at all."""
-        if not self._size:
-            return 1000
-        return 1000 * bisect_left(self._sums, self.tail_sum(row)) // self._size
+def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:
+    """Return why nothing can be learned here, or nothing."""
+    try:
+        trained.library()
+    except PartMissing as missing:
+        return f"{missing} ({missing.hint})"
+    days = (max(look.time for look in real) - min(look.time for look in real)).days if real else 0
+    if days < LEAST_DAYS:
+        return f"{days} days of looks are too few to learn from, {LEAST_DAYS} are needed"
+    if min(len(real), len(drawn)) < _LEAST:
+        return f"{len(real)} looks, and {len(drawn)} drawn at random, are too few to learn from; {_LEAST} of each are needed"
+    return ""
 
 
-def scores(engine: Engine) -> Mapping[int, int]:
-    """Return access → score for every residue look (the highest over its subjects). Reads views, leaves temp tables behind."""
-    for sql in _TABLES:
-        engine.run(sql)
-    sample = _SAMPLE.format(n=_REFERENCE)
-    reference = Reference([_numbers(row) for row in engine.rows(_FEATURES_OF.format(looks=sample, self=1))])
+def _trained(known: Sequence[Known], random: Sequence[Known], asked: Sequence[Row]) -> tuple[list[float] | None, str]:
+    """Return the measures of a model that proved itself on the last fifth of the window, or None; and the words for either."""
+    cut = sorted(look.time for look, _ in known)[len(known) * 4 // 5]
+    early = [[row for look, row in group if look.time < cut] for group in (known, random)]
+    late = [[row for look, row in group if look.time >= cut] for group in (known, random)]
+    if min(map(len, early)) < trained.LEAST or not all(late):
+        return None, "too few looks on the days that were held out"
+    proof = trained.Model(early[0], early[1], FEATURES, SEED)
+    reference = Reference([_only(row) for row in early[0]])
+    boosted = trained.area(*(proof.margins(rows) for rows in late))
+    plain = trained.area(*([reference.tail_sum(_only(row)) for row in rows] for rows in late))
+    told = f"area {boosted:.3f} on held-out days, {plain:.3f} without training"
+    if boosted < plain:
+        return None, f"training did not help: {told}"
+    model = trained.Model([row for _, row in known], [row for _, row in random], FEATURES, SEED)
+    return model.margins(asked), f"trained on {len(known)} looks of this company against {len(random)} drawn at random; {told}"
+
+
+def _values(engine: Engine, groups: pa.Table, looks: Sequence[Look]) -> list[Row]:
+    """Return the features of the unexplained looks, then of the others, in order."""
+    more = {
+        "time": pa.array([look.time for look in looks], groups.schema.field("time").type),
+        "subject": pa.array([look.subject for look in looks], groups.schema.field("subject").type),
+        "human": pa.array([look.human for look in looks], groups.schema.field("human").type),
+        "thing": pa.array([look.thing for look in looks], groups.schema.field("thing").type),
+    }
+    asked = pa.concat_tables([groups, pa.table(more)])
+    engine.table("score_asked", asked.append_column("ask", pa.array(range(asked.num_rows), pa.int64())))
+    features.build(engine)
+    found = features.rows(engine)
+    return [found[ask] for ask in range(asked.num_rows)]
+
+
+def _only(row: Row) -> tuple[int, ...]:
+    return tuple(row[place] for place in _TAIL)
+
+
+def _by_access(engine: Engine, measures: Sequence[float]) -> dict[int, int]:
+    """Return access → per mille among the unexplained looks of the window."""
+    scale = Scale(measures)
+    shares = [scale.per_mille(measure) for measure in measures]
     found: dict[int, int] = {}
-    for row in engine.rows(_FEATURES_OF.format(looks="(select access, subject, human, unit, fieldset from residue)", self=0)):
-        access = int(str(row[0]))
-        found[access] = max(found.get(access, 0), reference.per_mille(_numbers(row)))
+    members = engine.fetch(_MEMBERS)
+    for access, ask in zip(members["access"].to_pylist(), members["ask"].to_pylist(), strict=True):
+        found[access] = max(found.get(access, 0), shares[ask])
     return found
-
-
-def _numbers(row: Sequence[object]) -> tuple[int, ...]:
-    return tuple(value if isinstance(value, int) else int(str(value)) for value in row[2:])

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from custodes.errors import PartMissing
-from custodes.model.canonical import canonical
+from custodes.model.canonical import Json, canonical
 from custodes.rank.features import CONTEXT
 
 LEAST: Final = 300
@@ -38,9 +38,13 @@ class Recipe:
     features: tuple[str, ...]
     library: str
 
+    def as_values(self) -> dict[str, Json]:
+        """Return what a policy leaf records."""
+        return {**asdict(self), "features": list(self.features)}
+
     def digest(self) -> str:
         """Return the SHA-256 of the canonical bytes, hexadecimal."""
-        return sha256(canonical({**asdict(self), "features": list(self.features)})).hexdigest()
+        return sha256(canonical(self.as_values())).hexdigest()
 
 
 def library() -> str:
@@ -94,3 +98,19 @@ class Model:
 
         shares: list[float] = self._fitted.predict_proba(np.array(rows, dtype=np.float64))[:, 1].tolist()
         return [min(1000, max(0, round(1000 * share))) for share in shares]
+
+
+def area(real: Sequence[float], planted: Sequence[float]) -> float:
+    """Return the chance that a planted look stands above a real one, ties counted half (the area under the ROC curve)."""
+    ordered = sorted([(value, 0) for value in real] + [(value, 1) for value in planted])
+    total, below, start = 0.0, 0, 0
+    while start < len(ordered):
+        end = start
+        while end < len(ordered) and ordered[end][0] == ordered[start][0]:
+            end += 1
+        hits = sum(kind for _, kind in ordered[start:end])
+        misses = end - start - hits
+        total += hits * (below + misses / 2)
+        below += misses
+        start = end
+    return total / (len(real) * len(planted))

@@ -1,0 +1,162 @@
+"""Rings: several actors who look at the same few subjects, each of them with little reason.
+
+Weight of a pair of actors = (subjects shared) x Σ over shared subjects of `score · score / ln(1 + actors on the subject)`, over
+looks above a low score; subjects with many actors are skipped. Two people of one unit meet anyway: their pair counts a third.
+A pair whose two sides both meet the same third actor is lifted by half of the weaker tie: a ring is more than its pairs.
+
+The strongest pairs make components, and each component is told by the smallest set of looks that holds it together. Values in,
+values out; no dependence on the order of looks; weights are whole numbers, thousandths of the formula's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+from math import log
+from typing import Final
+
+LEAST_SCORE: Final = 100
+"""Per mille: looks below have context enough to be left out."""
+MOST_ACTORS: Final = 60
+"""Actors on one subject beyond which sharing it says nothing."""
+_ONE_UNIT: Final = 3
+_THIRD: Final = 0.5
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A look that little explains. `score`: per mille; `look`: the caller's own key, returned with a ring."""
+
+    look: int
+    actor: str
+    subject: str
+    time: datetime
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Actors who are tied to each other, the subjects that tie them, and the looks without which it falls apart."""
+
+    actors: tuple[str, ...]
+    subjects: tuple[str, ...]
+    weight: int
+    witnesses: tuple[int, ...]
+
+
+def firsts(touches: Iterable[Touch]) -> dict[str, dict[str, Touch]]:
+    """Return subject → actor → the earliest look above `LEAST_SCORE`, of subjects with two to `MOST_ACTORS` actors."""
+    found: dict[str, dict[str, Touch]] = defaultdict(dict)
+    for touch in touches:
+        known = found[touch.subject].get(touch.actor)
+        if known is None or (touch.time, touch.look) < (known.time, known.look):
+            found[touch.subject][touch.actor] = touch
+    low = {
+        subject: {actor: touch for actor, touch in actors.items() if touch.score > LEAST_SCORE} for subject, actors in found.items()
+    }
+    return {subject: low[subject] for subject in sorted(low) if 2 <= len(low[subject]) <= MOST_ACTORS}
+
+
+def weights(shared: Mapping[str, Mapping[str, Touch]], units: Mapping[str, frozenset[str]]) -> dict[Pair, int]:
+    """Return pair → weight in thousandths. `units`: units of each actor, as of the window's start."""
+    sums: dict[Pair, float] = defaultdict(float)
+    times: dict[Pair, int] = defaultdict(int)
+    for actors in shared.values():
+        rarity = log(1 + len(actors))
+        for one, two in combinations(sorted(actors), 2):
+            sums[one, two] += actors[one].score * actors[two].score / 1e6 / rarity
+            times[one, two] += 1
+    own = {
+        pair: value * times[pair] / (_ONE_UNIT if units.get(pair[0], frozenset()) & units.get(pair[1], frozenset()) else 1)
+        for pair, value in sums.items()
+    }
+    near: dict[str, dict[str, float]] = defaultdict(dict)
+    for (one, two), value in own.items():
+        near[one][two] = near[two][one] = value
+    return {pair: round(1000 * (value + _THIRD * _through_third(near[pair[0]], near[pair[1]]))) for pair, value in own.items()}
+
+
+def _through_third(one: Mapping[str, float], two: Mapping[str, float]) -> float:
+    few, many = sorted((one, two), key=len)
+    return sum(sorted(min(value, many[actor]) for actor, value in few.items() if actor in many))
+
+
+def ordered(pairs: Mapping[Pair, int]) -> list[tuple[Pair, int]]:
+    """Return the pairs, the strongest first, ties by name."""
+    return sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+
+
+def rings(
+    shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int], *, least_weight: int, least_subjects: int
+) -> list[Ring]:
+    """Return the components of all pairs of `least_weight` or more, if they hang on `least_subjects` or more; strongest first."""
+    ties: dict[str, set[str]] = defaultdict(set)
+    for (one, two), weight in pairs.items():
+        if weight >= least_weight:
+            ties[one].add(two)
+            ties[two].add(one)
+    found = []
+    for actors in _components(ties):
+        members = set(actors)
+        own = {
+            subject: [touches[actor] for actor in sorted(members & set(touches))]
+            for subject, touches in shared.items()
+            if len(members & set(touches)) >= 2
+        }
+        if len(own) < least_subjects:
+            continue
+        weight = sum(pairs[pair] for pair in combinations(actors, 2) if pair in pairs)
+        found.append(Ring(actors, tuple(sorted(own)), weight, _witnesses(actors, own)))
+    return sorted(found, key=lambda ring: (-ring.weight, ring.actors))
+
+
+def _components(ties: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
+    seen: set[str] = set()
+    found = []
+    for start in sorted(ties):
+        if start in seen:
+            continue
+        waiting, members = [start], {start}
+        while waiting:
+            for other in ties[waiting.pop()] - members:
+                members.add(other)
+                waiting.append(other)
+        seen |= members
+        found.append(tuple(sorted(members)))
+    return found
+
+
+def _witnesses(actors: Sequence[str], own: Mapping[str, Sequence[Touch]]) -> tuple[int, ...]:
+    """Return a smallest set of looks that still ties all actors together.
+
+    Subjects are taken while they join parts that were apart, those that join most first; of each, one look per part joined. A tree
+    over n actors needs every look it has: without any one of them an actor stands alone.
+    """
+    part = {actor: actor for actor in actors}
+
+    def root(actor: str) -> str:
+        while part[actor] != actor:
+            actor = part[actor]
+        return actor
+
+    kept: list[int] = []
+    left = dict(own)
+    while left and len({root(actor) for actor in actors}) > 1:
+        joined = {
+            subject: {root(touch.actor): touch for touch in sorted(touches, key=lambda touch: (touch.score, -touch.look))}
+            for subject, touches in left.items()
+        }
+        best = min(joined, key=lambda subject: (-len(joined[subject]), subject))
+        if len(joined[best]) < 2:
+            break
+        kept += [touch.look for touch in joined[best].values()]
+        first, *others = joined[best]
+        for other in others:
+            part[other] = first
+        del left[best]
+    return tuple(sorted(kept))
