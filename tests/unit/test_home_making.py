@@ -31,7 +31,7 @@ def test_the_first_leaf_says_whether_the_home_is_simulated(tmp_path: Path, simul
 
 def test_another_first_record_does_not_make_a_home_simulated(tmp_path: Path, home: Path) -> None:
     Home.create(tmp_path / "play", simulated=True).close()
-    for name in ("vault/own", "keys"):
+    for name in ("vault/own", "vault/keys", "keys"):
         for file in (tmp_path / "play" / name).iterdir():
             if file.name not in ("signing.key", "log.pub"):
                 (home / name / file.name).write_bytes(file.read_bytes())

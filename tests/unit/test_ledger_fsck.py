@@ -190,7 +190,7 @@ class Contents:
 
     def __init__(self, entries: list[bytes]) -> None:
         self.entries = entries
-        self.opened = 0
+        self.opened = self.erased = self.expired = 0
         self.problems: list[str] = []
 
     def check(self, read: Callable[[int, int], list[bytes]], size: int) -> Contents:

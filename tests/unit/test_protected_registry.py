@@ -20,7 +20,19 @@ def test_it_answers_for_named_subjects_only(tmp_path: Path) -> None:
     again = Registry(tmp_path, KEY)
     assert again.classes_of(["s-one", "s-three"], NOON) == {"s-one": ("journalist",)}
     public = {name for name in dir(again) if not name.startswith("_")}
-    assert public == {"enrol", "enrol_all", "enrolments", "classes_of"}  # every question names its subjects
+    assert public == {"enrol", "enrol_all", "enrolments", "classes_of", "forget"}  # every question names its subjects
+
+
+def test_an_erased_subject_is_forgotten_with_all_classes_and_others_stay(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, KEY)
+    registry.enrol_all([("s-one", Enrolment("journalist")), ("s-one", Enrolment("vip")), ("s-two", Enrolment("vip"))])
+    (tmp_path / "registry.new").write_bytes(b"what a crash left")
+    assert [Registry(tmp_path, KEY).forget("s-one") for _ in range(2)] == [2, 0]
+    again = Registry(tmp_path, KEY)
+    assert again.classes_of(["s-one", "s-two"], NOON) == {"s-two": ("vip",)}
+    assert not (tmp_path / "registry.new").exists()
+    assert again.enrol("s-one", "minor")
+    assert again.classes_of(["s-one"], NOON) == {"s-one": ("minor",)}
 
 
 def test_a_class_holds_from_enrolment_up_to_expiry(tmp_path: Path) -> None:

@@ -26,3 +26,30 @@ def test_a_file_that_is_no_desk_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "desk.sqlite").write_bytes(b"something else entirely, of some length" * 50)
     with pytest.raises(NotDurable):
         Desk(tmp_path / "desk.sqlite").findings()
+
+
+def test_an_erased_person_is_blanked_everywhere_and_in_no_free_page(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "desk.sqlite")
+    who, other, access = "s-aaaaaaaaaaaaaaaa", "s-bbbbbbbbbbbbbbbb", "x-" + "c" * 26
+    row = {"rule": "D01", "sentence": f"a look at {who}, not at {other}", "subjects": [who, other], "accesses": [access]}
+    desk.save_findings([{"finding": f"f{number}", **row} for number in range(300)])
+    desk.save_findings([{"finding": "f9999", "rule": "D01", "subjects": [other], "evidence": [{"table": "subjects", "key": who}]}])
+    desk.save_campaigns([{"campaign": "c1", "subjects": [who]}])
+    assert desk.naming(who) == 301
+    assert desk.forget({who, access}) == 302
+    assert desk.forget({who, access}) == 0
+    assert desk.naming(who) == 0
+    assert desk.naming(other) == 301
+    (first, *_, last) = desk.findings()
+    assert first["sentence"] == f"a look at (erased), not at {other}"
+    assert (first["subjects"], first["accesses"]) == (["(erased)", other], ["(erased)"])
+    assert last["evidence"] == [{"table": "subjects", "key": "(erased)"}]
+    for file in tmp_path.iterdir():
+        data = file.read_bytes()
+        assert who.encode() not in data
+        assert access.encode() not in data
+
+
+def test_forgetting_makes_no_desk(tmp_path: Path) -> None:
+    assert Desk(tmp_path / "desk.sqlite").forget({"s-aaaaaaaaaaaaaaaa"}) == 0
+    assert not (tmp_path / "desk.sqlite").exists()
