@@ -111,7 +111,8 @@ def loop(folder: Path, kills: int) -> int:
     Disk().replace(folder / "key", WITNESS.to_bytes())
     State.create(folder / "state").close()
     signers = [
-        Signer(f"log{number}.example/{kills}", bytes((number,)) * 32, bytes((number, 1)) * 16) for number in range(LOGS * kills)
+        Signer(f"log{number}.example/{kills}", number.to_bytes(2, "big") * 16, number.to_bytes(4, "big") * 8)
+        for number in range(LOGS * kills)
     ]
     (folder / "vkeys").write_text("".join(f"{key.vkey()}\n" for signer in signers for key in signer.keys))
     given: list[tuple[str, int, bytes]] = []
