@@ -45,15 +45,12 @@ def publish(*, home: Path, form: str) -> int:
     \b
     custodes ledger index publish --home home
     """  # noqa: D301  # click reads \b as "do not rewrap"
-    from datetime import UTC, datetime
-
     from custodes.home import Home
 
     ledger_of(home)
     with Home.open(home) as opened:
         before = len(opened.index().entries())
-        opened.checkpoint()
-        opened.index().publish(datetime.now(UTC), force=True)
+        opened.checkpoint(force=True)
         entries = opened.index().entries()
     _show(list(enumerate(entries))[before:], form)
     if len(entries) == before:

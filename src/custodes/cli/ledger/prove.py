@@ -119,8 +119,10 @@ def _refuse_unpublished(leaf: int, size: int) -> None:
 
 def _bundle_of_leaf(home: Home, leaf: int, output: Path, *, with_actor: bool) -> None:
     from custodes.disclose.bundle import leaf_bundle
+    from custodes.ledger.checkpoint import read_unverified
 
-    _refuse_unpublished(leaf, home.checkpoint().size)
+    home.checkpoint()
+    _refuse_unpublished(leaf, read_unverified(home.log().published.read()).size)
     _hand_out(home, leaf_bundle(_sources(home), [leaf], with_actor=with_actor), "leaf", output, with_actor=with_actor)
 
 
@@ -129,12 +131,9 @@ def bundle_of_subject(home: Home, key: bytes, span: tuple[str | None, str | None
 
     `span`: first and last month, None for those of the record. Raises as `disclose.bundle.subject_bundle`.
     """
-    from datetime import UTC, datetime
-
     from custodes.disclose.bundle import months_of, subject_bundle
 
-    home.checkpoint()
-    home.index().publish(datetime.now(UTC), force=True)
+    home.checkpoint(force=True)
     sources = _sources(home)
     months = months_of(sources, *(_month(month) for month in span))
     data = subject_bundle(sources, key, months, with_actor=with_actor)
@@ -149,7 +148,8 @@ def _sources(home: Home) -> Sources:
 
 
 def _hand_out(home: Home, data: bytes, kind: str, output: Path, *, with_actor: bool) -> None:
-    """Record that the bundle is made, and by which verifier it is to be checked, then write it."""
+    """Record who has the bundle made, and by which verifier it is to be checked, then write it."""
+    from custodes import own_use
     from custodes.disclose.bundle import script
 
     verifier: dict[str, Json] = {"what": "verify.py", "sha256": sha256(script()).hexdigest()}
@@ -157,7 +157,8 @@ def _hand_out(home: Home, data: bytes, kind: str, output: Path, *, with_actor: b
         home.record(_POLICY, verifier)
     groups = ["what", "where", "who", "why"] if with_actor else ["what", "where", "why"]
     # Before this line nobody has seen the bundle; after it, whoever reads the record knows that looks were opened, and which file.
-    home.record(_DECISION, {"what": "bundle", "about": kind, "groups": groups, "sha256": sha256(data).hexdigest()})
+    who = home.pseudonyms.of("actor", own_use.login())
+    home.record(_DECISION, {"what": "bundle", "about": kind, "groups": groups, "sha256": sha256(data).hexdigest(), "who": who})
     write_private(output, data)
 
 
