@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from erasing_stage import erase, everything_in
+from erasing_stage import erase, everything_in, load_context
 from intake_reading import ingest, new_home, rows, write
 from paired_source import put_on_shelf
 
@@ -118,3 +118,13 @@ def test_an_id_is_found_as_json_writes_it() -> None:
     needles = Needles([own.encode()])
     assert needles.within(json.dumps({"subject": own}).encode())
     assert needles.within(json.dumps({"subject": own}, ensure_ascii=False).encode())
+
+
+def test_rejected_rows_of_context_outlive_the_next_intake(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    load_context(tmp_path / "context", home)
+    ingest(home, write(tmp_path / "a.ndjson", [b"{}", b"no record"]))
+    with Home.open(home) as opened:
+        held = b"".join(frame.section(0) for frame in opened.vault().rejected_rows.frames())
+        assert b"the other day" in held
+        assert len(list(opened.vault().rejected.frames())) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from custodes.errors import PartMissing
 from custodes.store import table as table_module
-from custodes.store.table import Table
+from custodes.store.table import Table, look
 
 
 def key(number: int) -> bytes:
@@ -66,3 +66,35 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"CVTX" + data[4:])
     with pytest.raises(PartMissing):
         Table(tmp_path / "t", 0)
+
+
+def test_a_destroyed_slot_keeps_nothing_and_hides_no_other(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t", 8)
+    keys = [key(number) for number in range(2000)]
+    table.put((one, bytes((number % 256,)) * 8) for number, one in enumerate(keys))
+    for one in keys[::2]:
+        assert table.destroy(one)
+        assert not table.destroy(one)
+    assert [table.get(one) is None for one in keys] == [True, False] * 1000
+    table.put([(keys[0], b"new life")])
+    assert table.get(keys[0]) == b"new life"
+    table.close()
+    data = (tmp_path / "t").read_bytes()
+    assert not [one for one in keys[2::2] if one in data]
+    assert all(look(tmp_path / "t", 8, one)[0] for one in keys[1::2])
+
+
+def test_looking_beside_the_writer_changes_nothing(tmp_path: Path) -> None:
+    assert look(tmp_path / "t", 8, key(1)) == (None, 0)
+    assert not (tmp_path / "t").exists()
+    table = Table(tmp_path / "t", 8)
+    table.put([(key(1), b"12345678")])
+    table.cover(3)
+    before = (tmp_path / "t").read_bytes()
+    assert look(tmp_path / "t", 8, key(1)) == (b"12345678", 3)
+    assert look(tmp_path / "t", 8, key(2)) == (None, 3)
+    assert (tmp_path / "t").read_bytes() == before
+    table.close()
+    (tmp_path / "t").write_bytes(b"something else")
+    with pytest.raises(PartMissing):
+        look(tmp_path / "t", 8, key(1))

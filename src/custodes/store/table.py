@@ -196,7 +196,8 @@ def look(path: Path, width: int, key: bytes) -> tuple[bytes | None, int]:
     except (OSError, ValueError):
         raise PartMissing(f"vault/tables/{path.name} cannot be read") from None
     with found as table:
-        magic, stored, capacity, _, inserted, synced, boot = _HEAD.unpack_from(table)
+        whole = len(table) >= _START
+        magic, stored, capacity, _, inserted, synced, boot = _HEAD.unpack(table[: _HEAD.size] if whole else bytes(_HEAD.size))
         slot = _KEY + width
         if magic != _MAGIC or stored != width or len(table) < _START + capacity * slot:
             raise PartMissing(f"vault/tables/{path.name} is damaged", hint="remove this file; it is made again from the vault")
