@@ -66,6 +66,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, as the door verified it. `actor`: pseudonym of the account; `login`: their own login at guarded databases.
+
+    `session_country`: ISO 3166, from `country_source` (idp, mtls, os, none); None is unknown. `human`: False for service accounts.
+    `method`: how they signed in (webauthn, oidc, mtls, os); `user_verified`: whether a person's presence was shown.
+    """
+
+    actor: str
+    login: str | None = None
+    session_country: str | None = None
+    country_source: str = "none"
+    human: bool = True
+    method: str = "os"
+    user_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known about a request, each from where it is kept: staff, data map, registry, database, grants. None is *unknown*.
 
@@ -117,6 +134,24 @@ class Decision:
         if self.expires_at is not None:
             context["expires_at"] = self.expires_at.isoformat().replace("+00:00", "Z")
         return {"decision": self.allowed, "context": context}
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What became of one request. `number`: the decision's id ("d-…"); `index`: ledger index of its leaf, durable.
+
+    `access`: index of the access leaf with the subject's tag. `values`: rows of field → value, for modes other than lease.
+    `lease`: id of the lease ("l-…"), and `until` when it ends. `again`: the same idempotency key was given before: same release.
+    """
+
+    decision: Decision
+    number: str
+    index: int
+    access: int | None = None
+    values: tuple[Mapping[str, Json], ...] | None = None
+    lease: str | None = None
+    until: datetime | None = None
+    again: bool = False
 
 
 def request_of(document: object, actor: str) -> Request:
