@@ -81,6 +81,7 @@ def command(
                 hint="in a real home names are lifted one by one, by two people, for one case",
             )
         run = run_watch(home, since=since, until=until, budget=budget)
+        home.note_use("reveal" if reveal_ids else "watch")  # before anything is shown
         display = display_of(home, run)
         _print(run, display, form, revealer(home, run) if reveal_ids else str)
         if report:
