@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "explain": "every explanation tried for one access, and what each lacked",
     "rules": "the rule shelf",
     "ledger": "the record: fsck, prove, checkpoint, export",
+    "guard": "stand in the way at the database: plan, install, verify, uninstall",
     "verify": "check a log directory or a bundle offline",
     "world": "build a simulated company",
     "evaluate": "run a benchmark",

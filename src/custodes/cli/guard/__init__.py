@@ -1,0 +1,55 @@
+"""`custodes guard`: hold staff off protected fields at the database. One module per command, imported when it runs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+COMMANDS: Final = {
+    "map": "propose a data map from a database's names, types and shapes",
+    "plan": "write what would be done as one reviewable script",
+    "install": "put a reviewed plan in force, tried as a staff login",
+    "verify": "who can still reach a protected field, and how?",
+    "uninstall": "take everything back",
+}
+"""Command → one line for `--help`. Each lives in `custodes.cli.guard.<command>` as `command`."""
+
+
+class Guard(click.Group):
+    """The guard's commands by name, imported late."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of use."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"custodes.cli.guard.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Guard)
+def command() -> None:
+    """Stand in the way: staff lose the tables and get views that show a protected field only under a recorded lease.
+
+    \b
+    export CUSTODES_GUARD_URL=postgresql://admin@db/app          (or --url-file FILE; never inline)
+    custodes guard map app-db --home home > datamap.yaml         then read and edit it
+    custodes guard plan app-db --home home --staff ann --staff bob > plan.sql
+    custodes guard install app-db --home home --staff ann --staff bob --plan plan.sql
+    custodes guard verify app-db --home home --staff ann --staff bob
+    custodes guard uninstall app-db --home home
+    """  # noqa: D301  # click reads \b as "do not rewrap"

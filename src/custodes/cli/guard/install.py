@@ -1,0 +1,38 @@
+"""`custodes guard install`: put a reviewed plan in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from custodes.cli.guard.database import HOME, STAFF, URL, administered, target_of
+
+
+@click.command()
+@click.argument("system")
+@HOME
+@URL
+@STAFF
+@click.option(
+    "--plan", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="The reviewed plan."
+)
+def command(*, system: str, home: Path, url_file: Path | None, staff: tuple[str, ...], file: Path) -> int:
+    """Apply the reviewed plan for SYSTEM in one transaction, and try it as each staff login before it counts.
+
+    Refused if the plan or the database has changed since the plan was written, or if the trial reads anything: nothing has
+    changed then. Installing again is harmless; the first state is what `uninstall` goes back to. The install is recorded.
+
+    \b
+    custodes guard install app-db --home home --staff ann --staff bob --plan plan.sql
+    """  # noqa: D301  # click reads \b as "do not rewrap"
+    from custodes.guard.installation import install
+    from custodes.home import Home
+    from custodes.ledger.leaf import Kind
+
+    with Home.open(home) as opened, administered(url_file) as database:
+        plan = install(database, target_of(opened, system, staff), file.read_text("utf-8"))
+        record = {"what": "guard installed", "system": system, "plan": plan.digest, "catalogue": plan.catalogue}
+        index = opened.record(Kind.POLICY, {**record, "staff": len(staff)})
+    click.echo(f"{len(plan.views)} tables of {system} are guarded for {len(staff)} logins; recorded as leaf {index}", err=True)
+    return 0
