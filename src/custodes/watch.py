@@ -15,7 +15,7 @@ from custodes.model.canonical import Json
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
 from custodes.model.run import Checkpoint, NotChecked, RankedBy, SourceCoverage, WatchRun
-from custodes.rank import assemble, facts, lot_of_accesses, order, score, sift
+from custodes.rank import assemble, facts, lot_of_accesses, order, ring_looks, score, sift
 from custodes.rank import pictured as pictured_facts
 
 Say = Callable[[str], None]
@@ -61,6 +61,7 @@ def run(
     scored = score.scores(engine, rooms.score)
     if scored.recipe:
         rooms.record_score(scored.recipe.as_values(), scored.digest)  # a model orders nothing before its recipe is recorded
+    ring_looks.build(engine, scored.weights)
     sieve = sift.Sieve(scored.by_access, budget)
     shelf = rule.run_shelf(engine, rooms.rules, rooms.loaded, sieve)
     say("putting it in order")

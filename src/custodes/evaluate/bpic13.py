@@ -137,10 +137,32 @@ class Planter:
             planted.extend(self._of_day(times, kind, random))
         return planted
 
+    def plant_busy(self, real: Sequence[Look], random: Random) -> list[Look]:
+        """Return look-ups of anybody at cases as real work chooses them: one for each real access, at its day.
+
+        Kinds R, C and P draw every open case alike, also the many that nobody touches; this one tells whether a score has learned
+        that instead of who belongs to whom.
+        """
+        by_day: dict[object, list[Look]] = defaultdict(list)
+        for look in real:
+            by_day[look.time.date()].append(look)
+        planted = []
+        for day in sorted(by_day, key=str):
+            actors = sorted({row.actor for row in self._window([look.time for look in by_day[day]])})
+            for _ in by_day[day]:
+                chosen = random.choice(by_day[day])
+                planted.append(Look(chosen.time, chosen.case, random.choice(actors), "busy"))
+        return planted
+
+    def _window(self, times: Sequence[datetime]) -> Sequence[Row]:
+        start = times[0].replace(hour=0, minute=0, second=0, microsecond=0)
+        return self._rows[bisect_left(self._times, start - _BACK) : bisect_right(self._times, max(times))]
+
     def _of_day(self, times: Sequence[datetime], kind: str, random: Random) -> list[Look]:
         start = times[0].replace(hour=0, minute=0, second=0, microsecond=0)
-        window = self._rows[bisect_left(self._times, start - _BACK) : bisect_right(self._times, max(times))]
-        scene = _Scene(window, [c for c, begun in self._begun.items() if begun < start <= self._ended[c]], self._product)
+        scene = _Scene(
+            self._window(times), [c for c, begun in self._begun.items() if begun < start <= self._ended[c]], self._product
+        )
         looks = []
         for _ in times:
             for _ in range(_TRIES):

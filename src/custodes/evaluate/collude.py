@@ -40,9 +40,6 @@ GOALS: Final = {
 }
 REACH: Final = {"4x6": 0.95, "4x3": 0.9, "3x10": 0.75, "2x4": 0.8}
 _TOP: Final = 10
-LEAST_WEIGHT: Final = 2_000
-"""Of a pair that makes a ring, in thousandths: two subjects shared by two actors, each of them hardly explained, and no more."""
-LEAST_SUBJECTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def evaluate(path: Path, seeds: Sequence[int], say: Callable[[str], None]) -> di
             results += [(ring.shape, _found(ring, [*background, *own], units)) for ring, own in injected]
             shared = rings.firsts(background)
             pairs = rings.weights(shared, units)
-            false_rings.append(len(rings.rings(shared, pairs, least_weight=LEAST_WEIGHT, least_subjects=LEAST_SUBJECTS)))
+            false_rings.append(len(rings.rings(shared, pairs)))
     days = (TEST[1] - TEST[0]).days
     return {
         "schema": "custodes.evaluation/1",
@@ -144,7 +141,7 @@ def _found(ring: Planted, touches: Sequence[rings.Touch], units: Mapping[str, fr
     pairs = rings.weights(soft, units)
     return {
         "ring weight": _judged(ring, pairs),
-        "told as a ring": _told(ring, rings.rings(soft, pairs, least_weight=LEAST_WEIGHT, least_subjects=LEAST_SUBJECTS)),
+        "told as a ring": _told(ring, rings.rings(soft, pairs)),
         "shared subjects, score above .1": _judged(ring, _counts(soft)),
         "shared subjects, all accesses": _judged(ring, _counts(everything)),
     }

@@ -1,6 +1,7 @@
 """The ranking half of `bpic13-snoop`: does the score put planted look-ups before real accesses, and before what others would try?
 
-The models learn from the train window alone: real accesses against look-ups planted at random (R). Kinds C and P stay unseen.
+The models learn from the train window alone: real accesses against look-ups planted at random (R). Kinds C and P stay unseen, and
+so does *busy*: anybody at cases as real work chooses them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ REACH: Final = {"R": 0.92, "C": 0.9, "P": 0.8}
 
 Scores = dict[str, list[float]]
 Ranker = Callable[[Values, int], Scores]
-_JUDGED: Final = ("test", *KINDS)
+BUSY: Final = "busy"
+_PLANTED: Final = (*KINDS, BUSY)
+_JUDGED: Final = ("test", *_PLANTED)
 
 
 def rankers() -> tuple[dict[str, Ranker], dict[str, str]]:
@@ -66,12 +69,12 @@ def judge(values: Values, looks: Mapping[str, Sequence[Look]], seed: int) -> dic
     figures = {}
     for name, ranker in rankers()[0].items():
         scores = ranker(values, seed)
-        figures[name] = {"auc": {kind: trained.area(scores["test"], scores[kind]) for kind in KINDS}}
+        figures[name] = {"auc": {kind: trained.area(scores["test"], scores[kind]) for kind in _PLANTED}}
         random = Random(seed)  # noqa: S311  # a benchmark must be repeatable
         real = _by_day(looks["test"], scores["test"])
         for budget in BUDGETS:
             figures[name][f"recall@{budget}"] = {}
-        for kind in KINDS:
+        for kind in _PLANTED:
             found = measures.recall_at(BUDGETS, real, _by_day(looks[kind], scores[kind]), random)
             for budget, share in zip(BUDGETS, found, strict=True):
                 figures[name][f"recall@{budget}"][kind] = share
@@ -90,7 +93,7 @@ def summary(per_seed: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]])
                     "mean": round(fmean(entry[name][measure][kind] for entry in per_seed), 4),
                     "sd": round(measures.spread([entry[name][measure][kind] for entry in per_seed]), 4),
                 }
-                for kind in KINDS
+                for kind in _PLANTED
             }
             for measure in names[name]
         }
@@ -119,7 +122,7 @@ def _margins(values: Values, names: Sequence[str], seed: int) -> Scores:
 def _calibration(values: Values, seed: int) -> dict[str, float]:
     model = fitted(values, FEATURES, seed)
     promised = {name: model.per_mille(only(values[name], FEATURES)) for name in _JUDGED}
-    return {kind: measures.calibration(promised["test"], promised[kind]) for kind in KINDS}
+    return {kind: measures.calibration(promised["test"], promised[kind]) for kind in _PLANTED}
 
 
 def _judged(values: Values, names: Sequence[str]) -> list[tuple[int, ...]]:

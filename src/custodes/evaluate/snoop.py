@@ -38,6 +38,7 @@ def evaluate(path: Path, seeds: Sequence[int], say: Callable[[str], None]) -> di
             random = Random(seed)  # noqa: S311  # a benchmark must be repeatable
             looks = {"train": train, "test": real, "train R": planter.plant(train, "R", random)}
             looks.update((kind, planter.plant(real, kind, random)) for kind in KINDS)
+            looks[ranking.BUSY] = planter.plant_busy(real, Random(f"busy {seed}"))  # noqa: S311  # of its own, to leave the others be
             per_seed.append({"seed": seed, **_shares(rows, real, {kind: looks[kind] for kind in KINDS}, context)})
             ranked.append(ranking.judge(state.values(looks), looks, seed))
     return {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from custodes.evaluate.bpic13 import KINDS
+from custodes.evaluate.ranking import BUSY
 
 
 def lines(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -26,10 +27,10 @@ def _snoop(figures: Mapping[str, Any]) -> Iterator[str]:
     ranking = figures["ranking"]
     for measure in ("auc", "recall@20", "recall@50", "calibration"):
         yield ""
-        yield f"{measure:<36}" + "".join(f"{kind:>14}" for kind in KINDS)
+        yield f"{measure:<36}" + "".join(f"{kind:>14}" for kind in (*KINDS, BUSY))
         for name, found in ranking["mean"].items():
             if measure in found:
-                cells = (found[measure][kind] for kind in KINDS)
+                cells = (found[measure][kind] for kind in (*KINDS, BUSY))
                 yield f"{name:<36}" + "".join(f"{cell['mean']:>8.3f} ±{cell['sd']:.3f}" for cell in cells)
         for name, asked in ranking["goals"].items():
             if measure in asked:

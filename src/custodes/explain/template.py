@@ -27,7 +27,7 @@ SCHEMA: Final = "custodes.rule/1"
 WEAKEST: Final = 2
 """The least strength that explains."""
 _FIRST: Final = ("look", "evidence_table", "evidence_key", "strength", "claimed")
-_HIDDEN: Final = frozenset({"residue", "flags", "lacks", "obligations", "checked"})
+_HIDDEN: Final = frozenset({"residue", "flags", "lacks", "obligations", "checked", "ring_looks"})
 READABLE: Final[Mapping[str, Collection[str]]] = {
     **{name: tuple(columns) for name, columns in VIEWS.items() if name not in _HIDDEN},
     **{name: (*(column.name for column in table.columns), *STORED_EXTRA) for name, table in TABLES.items()},

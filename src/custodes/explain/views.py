@@ -66,6 +66,7 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     build_fieldsets(engine, datamap, policy)
     looks.build_copies(engine)
     wholeness.build_newcomers(engine)
+    _small(engine, "ring_looks", [])  # ranking fills it, once it knows what is unexplained
     accesses.register(engine, since, until)
     wholeness.build_gaps(engine)
     wholeness.build_own(engine, own)

@@ -143,6 +143,15 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
     "checked": {"template": "VARCHAR", "checked": "INTEGER"},  # 0 = a table it needs is missing: it gave no verdict
     # actors of whom the record knows nothing older than two weeks, and until when: under rules on the residue they are at most low
     "newcomers": {"actor": "VARCHAR", "until": "TIMESTAMP"},
+    # rings: actors tied by subjects that little explains (see `rank.rings`); one row per look that ties them, none for other looks.
+    # weight: of the whole ring, in thousandths; witness: 1 for the smallest set of looks that holds the ring together
+    "ring_looks": {
+        "ring": "VARCHAR",
+        "access": "BIGINT",
+        "subject": "VARCHAR",
+        "weight": "BIGINT",
+        "witness": "INTEGER",
+    },
     # holes in the numbers of a source (kind = sequence) and its one long pause (kind = silence); access: the last one before
     "gaps": {
         "kind": "VARCHAR",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import combinations
 from math import log
 from typing import Final
@@ -22,6 +22,11 @@ LEAST_SCORE: Final = 100
 """Per mille: looks below have context enough to be left out."""
 MOST_ACTORS: Final = 60
 """Actors on one subject beyond which sharing it says nothing."""
+WITHIN: Final = timedelta(days=30)
+"""Two looks at one subject further apart have nothing to do with each other."""
+LEAST_WEIGHT: Final = 2_000
+"""Of a pair that makes a ring, in thousandths: a little more than half of two subjects that two actors share without any reason."""
+LEAST_SUBJECTS: Final = 2
 _ONE_UNIT: Final = 3
 _THIRD: Final = 0.5
 
@@ -41,11 +46,12 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Actors who are tied to each other, the subjects that tie them, and the looks without which it falls apart."""
+    """Actors who are tied to each other, the subjects that tie them, all looks that do, and those without which it falls apart."""
 
     actors: tuple[str, ...]
     subjects: tuple[str, ...]
     weight: int
+    looks: tuple[int, ...]
     witnesses: tuple[int, ...]
 
 
@@ -69,6 +75,8 @@ def weights(shared: Mapping[str, Mapping[str, Touch]], units: Mapping[str, froze
     for actors in shared.values():
         rarity = log(1 + len(actors))
         for one, two in combinations(sorted(actors), 2):
+            if abs(actors[one].time - actors[two].time) > WITHIN:
+                continue
             sums[one, two] += actors[one].score * actors[two].score / 1e6 / rarity
             times[one, two] += 1
     own = {
@@ -91,13 +99,11 @@ def ordered(pairs: Mapping[Pair, int]) -> list[tuple[Pair, int]]:
     return sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
 
 
-def rings(
-    shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int], *, least_weight: int, least_subjects: int
-) -> list[Ring]:
-    """Return the components of all pairs of `least_weight` or more, if they hang on `least_subjects` or more; strongest first."""
+def rings(shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int]) -> list[Ring]:
+    """Return the components of all pairs of `LEAST_WEIGHT` or more, if they hang on `LEAST_SUBJECTS` or more; strongest first."""
     ties: dict[str, set[str]] = defaultdict(set)
     for (one, two), weight in pairs.items():
-        if weight >= least_weight:
+        if weight >= LEAST_WEIGHT:
             ties[one].add(two)
             ties[two].add(one)
     found = []
@@ -108,10 +114,11 @@ def rings(
             for subject, touches in shared.items()
             if len(members & set(touches)) >= 2
         }
-        if len(own) < least_subjects:
+        if len(own) < LEAST_SUBJECTS:
             continue
         weight = sum(pairs[pair] for pair in combinations(actors, 2) if pair in pairs)
-        found.append(Ring(actors, tuple(sorted(own)), weight, _witnesses(actors, own)))
+        looks = tuple(sorted(touch.look for touches in own.values() for touch in touches))
+        found.append(Ring(actors, tuple(sorted(own)), weight, looks, _witnesses(actors, own)))
     return sorted(found, key=lambda ring: (-ring.weight, ring.actors))
 
 

@@ -61,9 +61,14 @@ _SAMPLED: Final = """select l.time, l.subject, l.human, l.fieldset as thing from
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Access → per mille of every unexplained look. `method`: `trained` or `cold`; `why`: in words; `digest`: of the recipe."""
+    """What orders the looks without a reason.
+
+    `by_access`: access → per mille. `weights`: access → what it weighs in a ring: of a thousand such looks, how many were drawn at
+    random (trained), or its per mille (cold). `method`: `trained` or `cold`. `why`: in words.
+    """
 
     by_access: Mapping[int, int]
+    weights: Mapping[int, int]
     method: str
     why: str
     recipe: trained.Recipe | None = None
@@ -89,15 +94,17 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     asked = values[: groups.num_rows]
     known = list(zip(real, values[groups.num_rows :], strict=False))
     random = list(zip(drawn, values[groups.num_rows + len(real) :], strict=False))
-    measures = None
+    model = None
     if not why:
-        measures, why = _trained(known, random, asked)
-    if measures is not None:
+        model, why = _trained(known, random)
+    if model is not None:
         times = [look.time for look in real]
         recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, FEATURES, trained.library())
-        return Scored(_by_access(engine, measures), "trained", why, recipe)
+        ranks = _ranks(model.margins(asked))
+        return Scored(*_by_access(engine, ranks, model.per_mille(asked)), "trained", why, recipe)
     reference = Reference([_only(row) for _, row in known])
-    return Scored(_by_access(engine, [reference.tail_sum(_only(row)) for row in asked]), "cold", why)
+    ranks = _ranks([reference.tail_sum(_only(row)) for row in asked])
+    return Scored(*_by_access(engine, ranks, ranks), "cold", why)
 
 
 def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:
@@ -114,8 +121,8 @@ def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:
     return ""
 
 
-def _trained(known: Sequence[Known], random: Sequence[Known], asked: Sequence[Row]) -> tuple[list[float] | None, str]:
-    """Return the measures of a model that proved itself on the last fifth of the window, or None; and the words for either."""
+def _trained(known: Sequence[Known], random: Sequence[Known]) -> tuple[trained.Model | None, str]:
+    """Return a model that proved itself on the last fifth of the window, or None; and the words for either."""
     cut = sorted(look.time for look, _ in known)[len(known) * 4 // 5]
     early = [[row for look, row in group if look.time < cut] for group in (known, random)]
     late = [[row for look, row in group if look.time >= cut] for group in (known, random)]
@@ -129,7 +136,7 @@ def _trained(known: Sequence[Known], random: Sequence[Known], asked: Sequence[Ro
     if boosted < plain:
         return None, f"training did not help: {told}"
     model = trained.Model([row for _, row in known], [row for _, row in random], FEATURES, SEED)
-    return model.margins(asked), f"trained on {len(known)} looks of this company against {len(random)} drawn at random; {told}"
+    return model, f"trained on {len(known)} looks of this company against {len(random)} drawn at random; {told}"
 
 
 def _values(engine: Engine, groups: pa.Table, looks: Sequence[Look]) -> list[Row]:
@@ -151,12 +158,18 @@ def _only(row: Row) -> tuple[int, ...]:
     return tuple(row[place] for place in _TAIL)
 
 
-def _by_access(engine: Engine, measures: Sequence[float]) -> dict[int, int]:
-    """Return access → per mille among the unexplained looks of the window."""
+def _ranks(measures: Sequence[float]) -> list[int]:
+    """Return the place of each among the unexplained looks of the window, per mille."""
     scale = Scale(measures)
-    shares = [scale.per_mille(measure) for measure in measures]
-    found: dict[int, int] = {}
+    return [scale.per_mille(measure) for measure in measures]
+
+
+def _by_access(engine: Engine, ranks: Sequence[int], weights: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Return access → the highest of its looks, for both."""
+    rank: dict[int, int] = {}
+    weight: dict[int, int] = {}
     members = engine.fetch(_MEMBERS)
     for access, ask in zip(members["access"].to_pylist(), members["ask"].to_pylist(), strict=True):
-        found[access] = max(found.get(access, 0), shares[ask])
-    return found
+        rank[access] = max(rank.get(access, 0), ranks[ask])
+        weight[access] = max(weight.get(access, 0), weights[ask])
+    return rank, weight

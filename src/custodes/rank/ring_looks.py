@@ -1,0 +1,48 @@
+"""The view `ring_looks`: rings on what little explains, for the rule that tells them. The rule sees the ring, never a score."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+import pyarrow as pa
+
+from custodes.engine import Engine
+from custodes.rank import rings
+
+_LOOKS: Final = """select access, human, subject, min(time) as time from residue
+  where subject is not null and human is not null and public_only = 0 and coalesce(deliberate, true)
+  group by access, human, subject"""
+_UNITS: Final = "select distinct human, unit from looks where unit is not null and human is not null"
+
+
+def build(engine: Engine, weights: Mapping[int, int]) -> None:
+    """Make `ring_looks`. `weights`: access → per mille, as the score says how little explains it. Reads `looks` and `residue`."""
+    units: dict[str, set[str]] = defaultdict(set)
+    for human, unit in engine.rows(_UNITS):
+        units[str(human)].add(str(unit))
+    touches: list[rings.Touch] = []
+    subjects: dict[int, tuple[int, str]] = {}
+    for access, human, subject, time in engine.rows(_LOOKS):
+        if isinstance(access, int) and isinstance(time, datetime) and weights.get(access, 0) > rings.LEAST_SCORE:
+            key = len(touches)
+            subjects[key] = (access, str(subject))
+            touches.append(rings.Touch(key, str(human), str(subject), time, weights[access]))
+    shared = rings.firsts(touches)
+    pairs = rings.weights(shared, {human: frozenset(own) for human, own in units.items()})
+    rows = []
+    for ring in rings.rings(shared, pairs):
+        name = sha256("\n".join(ring.actors).encode()).hexdigest()[:16]
+        rows += [(name, *subjects[look], ring.weight, int(look in ring.witnesses)) for look in ring.looks]
+    columns = list(zip(*sorted(rows), strict=True)) or [()] * len(_SCHEMA)
+    engine.table(
+        "ring_looks", pa.table([pa.array(values, kind.type) for values, kind in zip(columns, _SCHEMA, strict=True)], _SCHEMA)
+    )
+
+
+_SCHEMA: Final = pa.schema(
+    [("ring", pa.string()), ("access", pa.int64()), ("subject", pa.string()), ("weight", pa.int64()), ("witness", pa.int32())]
+)

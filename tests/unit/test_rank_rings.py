@@ -1,0 +1,78 @@
+"""Rings: who shares few subjects that little explains, whatever the order of looks; and the looks that hold a ring together."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custodes.rank.rings import LEAST_SCORE, WITHIN, Touch, firsts, ordered, rings, weights
+
+BEGAN = datetime(2026, 3, 2, 9)  # noqa: DTZ001  # engine times are UTC without a zone
+
+
+def _touches(*pairs: tuple[str, str], score: int = 950, apart: timedelta = timedelta(hours=1)) -> list[Touch]:
+    return [Touch(place, actor, subject, BEGAN + place * apart, score) for place, (actor, subject) in enumerate(pairs)]
+
+
+RING = _touches(("a", "s"), ("b", "s"), ("b", "t"), ("c", "t"), ("a", "t"), ("c", "u"), ("a", "u"), ("b", "u"), ("z", "q"))
+
+
+def test_three_who_keep_meeting_are_one_ring_and_others_are_not() -> None:
+    shared = firsts(RING)
+    found = rings(shared, weights(shared, {}))
+    assert [(ring.actors, ring.subjects) for ring in found] == [(("a", "b", "c"), ("s", "t", "u"))]
+    assert 8 not in found[0].looks
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_looks_plays_no_part(random: Random) -> None:
+    mixed = list(RING)
+    random.shuffle(mixed)
+    assert rings(firsts(mixed), weights(firsts(mixed), {})) == rings(firsts(RING), weights(firsts(RING), {}))
+
+
+def test_every_witness_is_needed() -> None:
+    shared = firsts(RING)
+    (ring,) = rings(shared, weights(shared, {}))
+    kept = [touch for touch in RING if touch.look in ring.witnesses]
+    assert _whole(kept, ring.actors)
+    assert not any(_whole([other for other in kept if other != touch], ring.actors) for touch in kept)
+
+
+def _whole(touches: list[Touch], actors: tuple[str, ...]) -> bool:
+    reached, before = {actors[0]}, 0
+    while len(reached) != before:
+        before = len(reached)
+        subjects = {touch.subject for touch in touches if touch.actor in reached}
+        reached |= {touch.actor for touch in touches if touch.subject in subjects}
+    return reached == set(actors)
+
+
+def test_what_has_context_enough_ties_nobody() -> None:
+    shared = firsts(_touches(("a", "s"), ("b", "s"), ("a", "t"), ("b", "t"), score=LEAST_SCORE))
+    assert weights(shared, {}) == {}
+
+
+def test_colleagues_weigh_a_third_and_strangers_who_meet_twice_more_than_twice_once() -> None:
+    once, twice = firsts(_touches(("a", "s"), ("b", "s"))), firsts(_touches(("a", "s"), ("b", "s"), ("a", "t"), ("b", "t")))
+    apart, alike = weights(once, {})["a", "b"], weights(once, {"a": frozenset({"x"}), "b": frozenset({"x", "y"})})["a", "b"]
+    assert abs(3 * alike - apart) <= 2
+    assert weights(twice, {})["a", "b"] > 3 * apart
+
+
+def test_a_third_who_meets_both_lifts_their_pair() -> None:
+    pair = firsts(_touches(("a", "s"), ("b", "s")))
+    three = firsts(_touches(("a", "s"), ("b", "s"), ("a", "t"), ("c", "t"), ("b", "u"), ("c", "u")))
+    assert weights(three, {})["a", "b"] > weights(pair, {})["a", "b"]
+
+
+def test_a_month_apart_still_meets_and_a_day_more_does_not() -> None:
+    assert weights(firsts(_touches(("a", "s"), ("b", "s"), apart=WITHIN)), {})
+    assert not weights(firsts(_touches(("a", "s"), ("b", "s"), apart=WITHIN + timedelta(days=1))), {})
+
+
+def test_the_strongest_pair_is_first_and_ties_go_by_name() -> None:
+    assert ordered({("b", "c"): 5, ("a", "z"): 5, ("x", "y"): 9}) == [(("x", "y"), 9), (("a", "z"), 5), (("b", "c"), 5)]
