@@ -218,6 +218,7 @@ def test_every_flipped_byte_of_index_and_lists_is_found(copy: Path, name: str) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_every_byte_of_the_index_changed_once_is_found(tmp_path: Path) -> None:
     write(tmp_path / "home", 3)
     assert judge(tmp_path).exit_code == 0
