@@ -41,8 +41,10 @@ _BATCHES: Final = (1, 10, 100, 1_000, 5_000)
 _READERS: Final = 2
 _LONGEST: Final = 3_000_000
 """Entries after which a log is checked whole and the next one is begun: 400 MB of disk."""
+_AT_WORK: Final = 0.8
+"""Share of the writers that are killed at work; the others while they start, or at work if they were quick."""
 _PATIENCE: Final = 120.0
-"""Seconds that readers have to come to the end of what was signed."""
+"""Seconds that a writer has to begin, and readers to come to the end of what was signed."""
 
 
 @dataclass(slots=True)
@@ -130,7 +132,9 @@ class _Round:
         """Let a writer work for a random while (or not even start), kill it, and look at what it left."""
         with self._start("write", self._chance.randrange(2**32)) as writer:
             try:
-                time.sleep(self._chance.random() ** 2 * 2)
+                if self._chance.random() < _AT_WORK:
+                    self._await_work(writer)
+                time.sleep(self._chance.random() ** 2)
             finally:
                 writer.kill()
         self._report.kills += 1
@@ -146,6 +150,15 @@ class _Round:
                 _check_entries(last, log.size - len(last))
         except CustodesError as wrong:
             self._report.problems.append(f"after kill {self._report.kills}: {wrong}")
+
+    def _await_work(self, writer: subprocess.Popen[bytes]) -> None:
+        """Wait until the writer has told of something."""
+        told, until = self._folder / "told", time.monotonic() + _PATIENCE
+        while not told.exists() or told.stat().st_size == self._told:
+            if writer.poll() is not None or time.monotonic() > until:
+                self._report.problems.append("the writer ended by itself, or did nothing")
+                return
+            time.sleep(0.002)
 
     def _lines(self) -> list[int]:
         """Read what the writers have told since last time: sizes acknowledged (at least one number), roots published."""
