@@ -11,8 +11,8 @@ out and read in place:
     tops        32 bytes for each prefix in the order of a heap (1 the empty one, 2p and 2p + 1 the children of p); zero: no key
 
 Memory while building: 40 bytes for each pair, 200 for each key, 60 for each position of the most frequent tag, and 300 for each
-pair of the group of tags in work (65,536 pairs, or a 256th of all). The finished trie has 80 bytes for each key, 8 for each position
-of keys that have several, and about 5 a key for bounds and tops.
+pair of the group of tags in work (65,536 pairs, or a 256th of all). The finished trie has 80 bytes for each key, 8 for each
+position of keys that have several, and about 5 a key for bounds and tops.
 """
 
 from __future__ import annotations
