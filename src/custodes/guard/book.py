@@ -6,6 +6,9 @@ and if its nonce is new. Everything else in a leaf is somebody's word and counts
     erase              who asks does not count; two others approve; carried out later (`custodes.disclose.erasure`)
     enrol revoke lift  two people: who asks and one other; in force with the second signature, an enrolment 24 hours later
     hold               one person, at once: to hold on is the safe side. Likewise to revoke one's own key
+    grant              who asks does not count; each set that it names is filled by another person (`custodes.guard.grants`)
+    revoke-grant       one person, at once: to end a grant is the safe side
+    review             one person, not who broke the glass, says what they found
 """
 
 from __future__ import annotations
@@ -32,10 +35,12 @@ from custodes.guard.approval import (
     statement_of,
 )
 from custodes.guard.enrolment import DELAY, Key, Keys, first_keys, public_key
+from custodes.guard.grants import PENDING, Terms, ends, narrows, open_sets, refuses_terms, state, terms_of
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
 
 ERASE, ENROL, REVOKE, HOLD, LIFT = "erase", "enrol", "revoke", "hold", "lift"
+GRANT, REVOKE_GRANT, REVIEW = "grant", "revoke-grant", "review"
 SLOT: Final = "two-people"
 """The one set of approvals that these acts have: two people, one of them from outside."""
 COOLING: Final = timedelta(days=14)
@@ -79,7 +84,7 @@ class Asked:
     """A request that counts. `number`: its ledger index, by which people call it.
 
     `in_force`: when an act that needs no carrying out took effect. `intent`, `done`: when an erasure was begun and completed.
-    `approvers`: whose approvals carried it. `lifted`: when a hold ended.
+    `approvers`: whose approvals carried it. `lifted`: when a hold ended, or a grant was revoked. `reviewed`: when broken glass was.
     """
 
     number: int
@@ -92,6 +97,7 @@ class Asked:
     done: datetime | None = None
     approvers: tuple[str, ...] = ()
     lifted: datetime | None = None
+    reviewed: datetime | None = None
 
     @property
     def approvals(self) -> list[Answer]:
@@ -112,14 +118,42 @@ class Book:
         self.unfounded: list[str] = []
         """Erasure leaves that no approved request stands behind: evidence of tampering."""
         self._nonces: set[str] = set()
+        self._place = 0
 
     @classmethod
     def of(cls, leaves: Iterable[Leaf]) -> Book:
         """Read all of the home's own leaves, in order."""
         book = cls()
-        for place, leaf in enumerate(leaves):
-            book._read(place, leaf)
+        for leaf in leaves:
+            book.take(leaf)
         return book
+
+    def take(self, leaf: Leaf) -> None:
+        """Read the next of the home's own leaves."""
+        self._read(self._place, leaf)
+        self._place += 1
+
+    def grant(self, number: int | None) -> Asked | None:
+        """Return the grant asked for in leaf `number`, or None."""
+        asked = self.requests.get(number) if number is not None else None
+        return asked if asked is not None and asked.request.act == GRANT else None
+
+    def parent(self, asked: Asked) -> Asked | None:
+        """Return the grant that this one narrows, or None."""
+        number = asked.request.content.get("parent")
+        return self.grant(number) if isinstance(number, int) else None
+
+    def unreviewed(self, actor: str, before: datetime) -> list[Asked]:
+        """Return the glass that an actor broke before a time and that nobody reviewed."""
+        return [
+            asked
+            for asked in self.requests.values()
+            if asked.request.act == GRANT
+            and asked.request.by == actor
+            and asked.request.content.get("break_glass") is True
+            and asked.reviewed is None
+            and asked.at <= before
+        ]
 
     def holds(self) -> list[Asked]:
         """Return the legal holds in force."""
@@ -129,10 +163,19 @@ class Book:
         """Say whether a recorded statement counted when its leaf was read."""
         return statement.nonce in self._nonces
 
-    def refuses(
-        self, asked: Asked | None, request: Request, statement: Statement, signature: bytes, at: datetime
+    def refuses(  # noqa: PLR0917  # a signed statement, and what it is about
+        self,
+        asked: Asked | None,
+        request: Request,
+        statement: Statement,
+        signature: bytes,
+        at: datetime,
+        method: str = METHOD,
     ) -> Refusal | None:
-        """Say why a signed statement does not count at `at`, or None. `asked` is None for who hands the request in."""
+        """Say why a signed statement does not count at `at`, or None. `asked` is None for who hands the request in.
+
+        `method`: how it was signed.
+        """
         # 1. It is about this request as it stands, and alive.
         wrong = check(statement, request, at)
         if wrong:
@@ -149,7 +192,9 @@ class Book:
         # 4. Who hands in is who asks; what is asked for can be; who answers may.
         if asked is None:
             ours = statement.decision == REQUEST and statement.approver == request.by
-            return self._refuses_content(request) if ours else Refusal("edited", "the request is not signed by who asks")
+            if not ours:
+                return Refusal("edited", "the request is not signed by who asks")
+            return self._refuses_grant(request, method, at) if request.act == GRANT else self._refuses_content(request)
         return self._refuses_answer(asked, statement, at)
 
     # — reading —
@@ -176,11 +221,14 @@ class Book:
 
     def _read_request(self, leaf: Leaf, at: datetime) -> None:
         request, signed = request_of(leaf.what.get("request")), _signed(leaf.what)
-        if request is None or signed is None or self.refuses(None, request, *signed, at):
+        if request is None or signed is None or self.refuses(None, request, *signed, at, str(leaf.what.get("method"))):
             return
         asked = self.requests[leaf.number] = Asked(leaf.number, at, request)
         self._nonces.add(signed[0].nonce)
-        if request.act == HOLD or (request.act == REVOKE and request.by == request.content["actor"]):
+        own = request.act == REVOKE and request.by == request.content["actor"]
+        # Broken glass and a narrower grant need no approval; the first is reviewed, the second has its parent's.
+        free = request.act == GRANT and (request.content["break_glass"] is True or request.content["parent"] is not None)
+        if own or free or request.act in {HOLD, REVOKE_GRANT, REVIEW}:
             self._take_effect(asked, at)
 
     def _read_answer(self, leaf: Leaf, at: datetime) -> None:
@@ -193,6 +241,9 @@ class Book:
         if signed[0].decision == DENY:
             asked.denied = at
             self.keys.drop(asked.number)
+        elif asked.request.act == GRANT:
+            if not open_sets(asked):
+                self._take_effect(asked, at)
         elif asked.request.act != ERASE:
             self._take_effect(asked, at)
 
@@ -205,6 +256,10 @@ class Book:
                 self.keys.revoke(str(content["actor"]), public_key(str(content["key"])), at)
             case "lift":
                 self.requests[int(str(content["hold"]))].lifted = at
+            case "revoke-grant":
+                self.requests[int(str(content["grant"]))].lifted = at
+            case "review":
+                self.requests[int(str(content["grant"]))].reviewed = at
 
     def _read_erasure(self, leaf: Leaf, at: datetime) -> None:
         number, step = leaf.what.get("request"), leaf.what.get("step")
@@ -239,13 +294,52 @@ class Book:
             case "lift":
                 found = any(hold.number == content.get("hold") for hold in self.holds())
                 return None if found else Refusal("unknown", "no such hold is in force")
+            case "revoke-grant":
+                grant = self.grant(_number(content.get("grant")))
+                found = grant is not None and grant.lifted is None
+                return None if found else Refusal("unknown", "there is no such grant to be revoked")
+            case "review":
+                grant = self.grant(_number(content.get("grant")))
+                broken = grant is not None and grant.request.content["break_glass"] is True and grant.reviewed is None
+                if grant is None or not broken or content.get("found") not in {"justified", "not-justified"}:
+                    return Refusal("unknown", "there is no such broken glass to be reviewed")
+                return Refusal("requester", "who broke the glass does not review it") if grant.request.by == request.by else None
             case "erase" | "hold":
                 everybody = request.act == HOLD and content.get("ref") == EVERYBODY
                 named = everybody or _REFERENCE.fullmatch(str(content.get("ref")))
                 return None if named else Refusal("unknown", "the request names nobody")
         return Refusal("unknown", "no such act is known")
 
+    def _refuses_grant(self, request: Request, method: str, at: datetime) -> Refusal | None:
+        terms = terms_of(request.content)
+        wrong = refuses_terms(terms, request.by, method)
+        if wrong or terms is None or terms.parent is None:
+            return wrong
+        parent = self.grant(terms.parent)
+        over = parent and terms_of(parent.request.content)
+        if parent is None or not isinstance(over, Terms) or over.parent is not None or state(parent, at) != "approved":
+            return Refusal("unknown", "there is no such grant in force to be narrowed")
+        inside = narrows(terms, over) and terms.sets == over.sets and ends(parent) is not None
+        return None if inside else Refusal("widened", "a narrower grant lies within its parent; anything else is asked for anew")
+
+    def _refuses_grant_answer(self, asked: Asked, statement: Statement, at: datetime) -> Refusal | None:
+        if asked.denied or asked.lifted:
+            return Refusal("denied", "the request was denied or the grant revoked, and that ends it")
+        if statement.decision == DENY:
+            return None  # at any time, also once it is in force: one denial ends it
+        if statement.decision != APPROVE or statement.approver == asked.request.by:
+            return Refusal("requester", "who asks does not approve")
+        if at >= asked.at + PENDING:
+            return Refusal("expired", "nobody answered within 24 hours: it must be asked for anew")
+        if statement.approver in {answer.statement.approver for answer in asked.approvals}:
+            return Refusal("same-person", "one person approves once")
+        if statement.slot not in open_sets(asked):
+            return Refusal("too-late", "this set of approvals is filled, or the request has none of that name")
+        return None
+
     def _refuses_answer(self, asked: Asked, statement: Statement, at: datetime) -> Refusal | None:
+        if asked.request.act == GRANT:
+            return self._refuses_grant_answer(asked, statement, at)
         if asked.denied:
             return Refusal("denied", "the request was denied, and one denial ends it")
         begun = asked.intent or (asked.in_force and (at >= asked.in_force + DELAY or asked.request.act != ENROL))
@@ -258,6 +352,10 @@ class Book:
         if asked.request.act == ENROL and statement.approver == asked.request.content["actor"]:
             return Refusal("self-enrolled", "nobody approves a key of their own")
         return self._refuses_content(asked.request)  # another request may have taken effect since
+
+
+def _number(value: Json) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _signed(what: Mapping[str, Json]) -> tuple[Statement, bytes] | None:

@@ -15,6 +15,8 @@ from custodes.ledger.disk import Disk
 
 FILE: Final = "MANIFEST.json"
 SCHEMA: Final = "custodes.store/1"
+GUARD_NUMBER: Final = 65_535
+"""Number in leaves of custodes' own gate, which records without intake: no log source gets it."""
 
 
 class Part(msgspec.Struct, frozen=True):

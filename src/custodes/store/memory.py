@@ -109,6 +109,12 @@ class Memory:
         fresh, self._fresh_keys, self._sealing = list(self._fresh_keys.items()), {}, self._fresh_keys
         return fresh
 
+    def take_back(self, lost: Iterable[str]) -> None:
+        """Forget keys handed over last: somebody else recorded a key for these subjects first. The others are handed over again."""
+        gone = set(lost)
+        self._fresh_keys = {name: key for name, key in {**self._sealing, **self._fresh_keys}.items() if name not in gone}
+        self._sealing, self._tags = {}, {}
+
     def close(self) -> None:
         """Sync and close the tables."""
         for table in self._tables():

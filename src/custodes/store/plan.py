@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from custodes.ledger.leaf import MANY_TAG, NO_TAG, Kind, commitment, epoch_of, record_commitment
 from custodes.model.canonical import Json, canonical
 from custodes.model.draft import Draft, SubjectUse
 from custodes.store import openings
 from custodes.store.contents import Groups, lines_root
-from custodes.store.memory import Memory
 from custodes.store.rows import FieldSet
 
 if TYPE_CHECKING:
@@ -54,13 +53,20 @@ _ABSENT: Final[Groups] = (None, None, None, None, None)
 _SEEDS: Final = 64 * 1024
 
 
+class Tags(Protocol):
+    """Whoever knows the subjects' keys (`store.memory.Memory`)."""
+
+    def tag_of(self, subject: str, epoch: str) -> bytes:
+        """Return the tag of a subject (pseudonym) in an epoch."""
+
+
 class Plan:
     """Leaves to come. `add_*` return places in the batch; `write` puts the leaves into the ledger's batch.
 
     `groups` and `seeds` open the leaves, in their order; those of touches are there after `write`.
     """
 
-    def __init__(self, pseudonyms: Pseudonyms, memory: Memory, epoch: str) -> None:
+    def __init__(self, pseudonyms: Pseudonyms, memory: Tags, epoch: str) -> None:
         self._subject, self._memory, self._epoch = pseudonyms, memory, epoch
         self._leaves: list[_Leaf] = []
         self._waiting: list[_Touch | _Bulk] = []

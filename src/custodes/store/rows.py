@@ -74,6 +74,10 @@ class Fieldsets:
             known = self._known[key] = self._make(draft)
         return known
 
+    def unknown(self, given: dict[str, list[tuple[str | None, ...]]]) -> dict[str, list[tuple[str | None, ...]]]:
+        """Return those of `given` that are not stored yet."""
+        return {name: rows for name, rows in given.items() if name not in self._stored}
+
     def settle(self, names: Iterable[str]) -> None:
         """Note that these are stored now."""
         for name in names:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from cryptography.exceptions import InvalidTag
@@ -90,6 +90,15 @@ class Frame:
             raise PartMissing(f"a sealed record of {self.file.parent.name}/{self.file.name} was changed or cut") from None
 
 
+class Mark(NamedTuple):
+    """How far a reader has come: the file and its inode, the offset behind its last frame, and the number of the next frame."""
+
+    file: str
+    inode: int
+    offset: int
+    number: int
+
+
 class Stream:
     """One append-only stream of sealed frames in `folder`. One writer at a time (the caller's lock); readers need none."""
 
@@ -101,6 +110,8 @@ class Stream:
         self._count: int | None = None
         self._last: tuple[str, bytes] = ("", b"")
         """Name of the last file, and of its keys."""
+        self._end: Mark | None = None
+        """What was whole when it was last looked at: looking again begins there."""
 
     # Reading
 
@@ -127,6 +138,19 @@ class Stream:
                 if frame.number >= start:
                     yield frame
 
+    def since(self, mark: Mark | None) -> tuple[list[Frame], Mark]:
+        """Return the frames after a mark (None: all), and the mark behind them. For a caller who keeps writers out."""
+        files = self._files()
+        start = self._begin(files[-1], mark) if files else 0
+        if mark is None or (not start and mark.number) or (files and files[-1].name != mark.file):
+            found = list(self.frames(mark.number if mark else 0))
+        else:
+            found = list(self._walk(files[-1], last=True, start=start)) if files else []
+        if found:
+            last = found[-1]
+            return found, Mark(last.file.name, last.file.stat().st_ino, last.end, last.number + 1)
+        return found, mark or Mark("", 0, 0, 0)
+
     def cipher(self, file: Path, key: bytes, index: int) -> AESGCM:
         """Return the cipher of a section of a file. Raises `PartMissing`."""
         return self._keys.cipher(self._label(file.name), key, self.sections, index)
@@ -148,15 +172,22 @@ class Stream:
 
         `first`, `span`: the leaves that belong to it.
         """
+        return self.append_all([(sections, first, span)], day)
+
+    def append_all(self, frames: Sequence[tuple[Sequence[bytes], int, int]], day: date) -> int:
+        """Seal several frames (sections, first, span) with one write and one sync; return the first one's number, as `append`."""
         number = self.count()
         # If the clock fell, the later file goes on: order of files = order of frames.
         name = max(f"{day.isoformat()}.sealed", self._last[0])
         if self._last[0] != name or not self._last[1]:
             # Before this line the file's keys are not on disk, and nothing is sealed under keys that a crash could take away.
             self._last = (name, self._keys.make(self._label(name), self.sections))
-        packed = [_pack(content) for content in sections]
-        self._write(self._folder / name, self._sealed((number, first, span), self._label(name), self._last[1], packed))
-        self._count = number + 1
+        sealed = [
+            self._sealed((at, first, span), self._label(name), self._last[1], [_pack(content) for content in sections])
+            for at, (sections, first, span) in enumerate(frames, number)
+        ]
+        self._write(self._folder / name, b"".join(sealed))
+        self._count = number + len(frames)
         return number
 
     def cut_to(self, count: int) -> None:
@@ -280,10 +311,17 @@ class Stream:
             head = handle.read(_HEAD.size)
         return _HEAD.unpack(head)[2] if len(head) == _HEAD.size and head.startswith(_MAGIC) else None
 
-    def _walk(self, file: Path, *, last: bool) -> Iterator[Frame]:
+    def _begin(self, file: Path, mark: Mark | None) -> int:
+        """Return where to go on in a file: behind the mark, or at its start if it is another file by now."""
+        if mark is None or mark.file != file.name:
+            return 0
+        found = file.stat()
+        return mark.offset if found.st_ino == mark.inode and found.st_size >= mark.offset else 0
+
+    def _walk(self, file: Path, *, last: bool, start: int = 0) -> Iterator[Frame]:
         size = file.stat().st_size
         with file.open("rb") as handle:
-            offset = 0
+            offset = handle.seek(start)
             while offset < size:
                 frame = self._at(file, handle.read(_HEAD.size), offset, size, handle.read)
                 if frame is None:
@@ -308,12 +346,18 @@ class Stream:
     def _recover(self) -> int:
         files = self._files()
         while files:
-            frames = list(self._walk(files[-1], last=True))
-            end = frames[-1].end if frames else 0
+            start = self._begin(files[-1], self._end)
+            frames = list(self._walk(files[-1], last=True, start=start))
+            if start and not frames and files[-1].stat().st_size > start:  # taken back and written again since: look at all of it
+                start, frames = 0, list(self._walk(files[-1], last=True))
+            end = frames[-1].end if frames else start
             if files[-1].stat().st_size > end:
                 self._check_torn(files[-1], end)
                 self._cut(files[-1], end)
+            if not frames and start and self._end is not None and self._last[1]:
+                return self._end.number
             if frames:
+                self._end = Mark(files[-1].name, files[-1].stat().st_ino, end, frames[-1].number + 1)
                 self._last = (files[-1].name, frames[-1].key)
                 if self._keys.gone(self._label(files[-1].name), frames[-1].key, self.sections):
                     self._last = (files[-1].name, b"")  # what comes now must not be sealed under keys that were destroyed

@@ -33,9 +33,9 @@ from custodes.model.canonical import Json, canonical
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Note
 from custodes.source import Coverage, Source
-from custodes.store.contents import RAWS, ROWS, VALUES, Marks, Names, Raws, Values, octets, text_of
+from custodes.store.contents import NAMES, RAWS, ROWS, VALUES, Marks, Names, Raws, Values, octets, text_of
 from custodes.store.gather import Gathered, Made
-from custodes.store.manifest import SourceState, Tally, read_manifest, write_manifest
+from custodes.store.manifest import GUARD_NUMBER, SourceState, Tally, read_manifest, write_manifest
 from custodes.store.memory import Memory
 from custodes.store.parts import Parts, stored_fieldsets
 from custodes.store.places import find_leaves
@@ -51,6 +51,14 @@ if TYPE_CHECKING:
 _FLUSH_ROWS: Final = 50_000
 _FLUSH_BATCHES: Final = 16
 _LEAF: Final = ACCESSES.field("leaf")
+
+
+class _Overtaken(Exception):
+    """Somebody else gave keys to `subjects` first: no error, but a reason to plan the batch again."""
+
+    def __init__(self, subjects: set[str]) -> None:
+        super().__init__()
+        self.subjects = subjects
 
 
 class Recorded(NamedTuple):
@@ -96,6 +104,7 @@ class Settler:
         self._fieldsets = Fieldsets(datamap, stored_fieldsets(folder, self._manifest))
         self._pending = _Pending()
         self._days: set[str] = set()
+        self._named: list[tuple[str, str]] = []
 
     # — after a kill —
 
@@ -119,7 +128,8 @@ class Settler:
         """Return where a frame's leaves lie, appending the ones that are missing; nothing if the frame must be taken back."""
         size, count = self._log.size, len(values.leaves) // SIZE
         at = find_leaves(values.leaves, self._log.read, values.first, size)
-        if not at and values.first != size:
+        # The gate's own: cut from the ledger by a crash, it allowed nothing, and its decision may not be in the ledger either.
+        if not at and (values.first != size or values.number == GUARD_NUMBER):
             return []
         if len(at) < count:
             rest = values.leaves[len(at) * SIZE :]
@@ -140,11 +150,17 @@ class Settler:
 
     def record(self, source: Source, batch: Gathered, positions: Sequence[tuple[str, bytes]]) -> Recorded:
         """Seal a batch, put its leaves into the ledger, keep its rows for the store. Recorded on return; raises `NotDurable`."""
-        drafts = batch.drafts()
-        if not batch.raws and not drafts and not batch.notes:
+        if not batch.raws and not batch.drafts() and not batch.notes:
             self._pending.positions.update(positions)
             return Recorded(0, 0)
-        now = datetime.now(UTC)
+        while True:
+            try:
+                return self._record(source, batch, positions)
+            except _Overtaken as other:
+                self._memory.take_back(other.subjects)
+
+    def _record(self, source: Source, batch: Gathered, positions: Sequence[tuple[str, bytes]]) -> Recorded:
+        drafts, now = batch.drafts(), datetime.now(UTC)
         hour = hour_of(now)
         plan = Plan(self._pseudonyms, self._memory, epoch_of(hour))
         state = self._announce(source, batch, plan)
@@ -162,8 +178,9 @@ class Settler:
             notes=[_note(source.name, item) for item in batch.notes],
             cannot_see=state.cannot_see,
         )
+        self._named += self._pseudonyms.take_fresh()
         names = Names(
-            pseudonyms=[(made, octets(original)) for made, original in self._pseudonyms.take_fresh()],
+            pseudonyms=[(made, octets(original)) for made, original in self._named],
             subject_keys=self._memory.take_fresh_keys(),
             ids=[(item.access_id, octets(item.draft.id)) for item in placed if item.draft.id is not None],
             claimed=claimed,
@@ -175,6 +192,8 @@ class Settler:
         )
         raws = batch.sealed_raws()
         with self._log.batch() as leaves:
+            self._vault.intake.look_again()
+            self._take_in(leaves.first, {subject for subject, _ in names.subject_keys})
             plan.write(leaves, state.number, hour, self._lists)
             values = Values(
                 source=source.name,
@@ -190,7 +209,7 @@ class Settler:
             marks = Marks(b"".join(batch.keys))
             sections = [msgspec.msgpack.encode(part) for part in (names, values, raws, rows, marks)]
             frame = self._vault.intake.append(sections, now.date(), first=leaves.first, span=len(plan))
-        first = leaves.first
+        first, self._named = leaves.first, []
         self._memory.learn(frame, batch.keys, names, [first + place for _, _, place, _ in names.given])
         self._enter(source.name, rows, accesses, touches, range(first, first + len(plan)))
         self._pending.rejected += _rejected(raws)
@@ -198,6 +217,27 @@ class Settler:
         if self._pending.rows >= _FLUSH_ROWS or self._pending.batches >= _FLUSH_BATCHES:
             self._flush()
         return Recorded(accesses.num_rows, touches.num_rows)
+
+    def _take_in(self, size: int, planned: set[str]) -> None:
+        """Take in what the gate recorded meanwhile (`store.released`). For the holder of the ledger's lock.
+
+        Raises `_Overtaken` if it gave a key to a subject that was planned to get one here: a subject has one key.
+        """
+        stream, expected = self._vault.intake, self._manifest.batches + self._pending.batches
+        if stream.count() <= expected:
+            return
+        for frame in list(stream.frames(expected)):
+            values = msgspec.msgpack.decode(frame.section(VALUES), type=Values)
+            at = find_leaves(values.leaves, self._log.read, values.first, size)
+            if len(at) * SIZE != len(values.leaves):
+                stream.cut_to(frame.number)  # of a gate that was killed: it allowed nothing
+                break
+            self._enter_frame(frame, values, at)
+            given = msgspec.msgpack.decode(frame.section(NAMES), type=Names).subject_keys
+            planned_twice = planned & {subject for subject, _ in given}
+            self._memory.replay(frame.number + 1)
+            if planned_twice:
+                raise _Overtaken(planned_twice)
 
     def flush(self, *, final: bool) -> None:
         """Commit everything recorded to the store. `final`: the run ends; join the small parts of the days it wrote to."""
@@ -215,7 +255,8 @@ class Settler:
         digest = sha256(canonical(document)).hexdigest()
         known = self._manifest.sources.get(source.name)
         if known is None or known.coverage != digest:
-            number = known.number if known else 1 + max((state.number for state in self._manifest.sources.values()), default=0)
+            taken = (state.number for state in self._manifest.sources.values() if state.number != GUARD_NUMBER)
+            number = known.number if known else 1 + max(taken, default=0)
             plan.add_record(Kind.POLICY, {"what": "coverage", "number": number, "manifest": document})
             known = self._source_state(source.name, number, digest, [item.what for item in source.manifest.cannot_see])
         if batch.notes:
@@ -264,7 +305,7 @@ class Settler:
         if touches.num_rows:
             moved = touches.set_column(0, TOUCHES.field(0), indexes.take(touches["leaf"]))
             pending.touches.append(moved.set_column(1, TOUCHES.field(1), indexes.take(touches["touch_leaf"])))
-        pending.fieldsets.update(rows.fieldsets)
+        pending.fieldsets.update(self._fieldsets.unknown(rows.fieldsets))
         self._fieldsets.settle(rows.fieldsets)
         pending.notes += rows.notes
         pending.rows += accesses.num_rows
