@@ -8,7 +8,7 @@ an erasure cannot pass each other.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,14 @@ from typing import NoReturn
 
 from custodes.errors import CouldNotCheck, Refused
 from custodes.guard.approval import APPROVE, LONGEST, METHOD, REQUEST, Refusal, Request, Statement, written
-from custodes.guard.book import ENROL, SLOT, Asked, Book, Leaf
+from custodes.guard.book import ENROL, GRANT, SLOT, Asked, Book, Leaf
 from custodes.guard.distance import Staff
+from custodes.guard.grants import OUTSIDE, RECIPROCITY, REVIEW, Terms, open_sets, terms_of
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
+
+_TOLD = 3
+"""Who must be told of broken glass: privacy office, an outside body, a second person on call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Seams:
 
     `leaves`: all of the home's own, checked. `record`: appends one (kind, contents, time) durably and returns its index.
     `checkpoint`: the last signed one as `size:root`; `knows`: whether such a word is of this log. `policy_hash`: of the policy in
-    force. `lock`: held for one step; another process waits.
+    force. `lock`: held for one step; another process waits. `refuses_terms`: why policy and settings grant nobody these terms, or
+    None (without it no grant is taken). `notify`: tells those who must know of broken glass, and raises if it cannot.
     """
 
     leaves: Callable[[], Iterable[Leaf]]
@@ -38,6 +43,8 @@ class Seams:
     knows: Callable[[str], bool]
     policy_hash: str
     lock: Callable[[], AbstractContextManager[None]]
+    refuses_terms: Callable[[Terms, datetime], Refusal | None] | None = None
+    notify: Callable[[Request, datetime], Sequence[str]] | None = None
 
 
 class Asking:
@@ -65,19 +72,25 @@ class Asking:
     def hand_in(self, request: Request, statement: Statement, signature: bytes, now: datetime) -> Asked:
         """Check and record a signed request. Raises `Refused`."""
         now = now.replace(microsecond=0)
-        wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement)
+        wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement, (SLOT,))
         wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_enrol(request, None)
+        wrong = wrong or self._may_be_granted(request, now)
         if wrong:
             self.refuse(wrong, now, act=request.act, step="request", by=request.by)
+        if request.act == GRANT and request.content["break_glass"] is True:
+            self._give_notice(request, now)
         number = self._record({"what": "request", "request": request.document()}, statement, signature, now)
         return self._read_back(number, statement)
 
     def statement(self, number: int, approver: str, decision: str, now: datetime) -> Statement:
-        """Return the statement with which `approver` would answer request `number`. Raises `Refused` if there is none."""
+        """Return the statement with which `approver` would answer request `number`. Raises `Refused` if there is none.
+
+        In a request for a grant it fills the set that fewest others could.
+        """
         asked = self.book().requests.get(number)
         if asked is None:
             self.refuse(Refusal("unknown", f"there is no request {number}"), now, act="", step="answer", by=approver)
-        return self._statement(asked.request, approver, decision, now)
+        return self._statement(asked.request, approver, decision, now, self._slot(asked, approver))
 
     def answer(self, number: int, statement: Statement, signature: bytes, now: datetime) -> Asked:
         """Check and record a signed answer. Raises `Refused`."""
@@ -85,9 +98,10 @@ class Asking:
         asked = book.requests.get(number)
         if asked is None:
             self.refuse(Refusal("unknown", f"there is no request {number}"), now, act=statement.act, step="answer", by="")
-        wrong = book.refuses(asked, asked.request, statement, signature, now) or self._present(statement)
+        slots = (SLOT,) if asked.request.act != GRANT else (statement.slot,)
+        wrong = book.refuses(asked, asked.request, statement, signature, now) or self._present(statement, slots)
         if not wrong and statement.decision == APPROVE:
-            wrong = self._may_answer(asked, statement.approver, now)
+            wrong = self._may_answer(asked, statement, now)
         if wrong:
             self.refuse(wrong, now, act=asked.request.act, step="answer", by=statement.approver, number=number)
         self._record({"what": "answer", "request": number}, statement, signature, now)
@@ -101,8 +115,8 @@ class Asking:
 
     # — checks of the present —
 
-    def _present(self, statement: Statement) -> Refusal | None:
-        if statement.slot != SLOT:
+    def _present(self, statement: Statement, slots: Sequence[str]) -> Refusal | None:
+        if statement.slot not in slots:
             return Refusal("edited", "the statement is for another set of approvals")
         if statement.policy_hash != self._seams.policy_hash:
             return Refusal("edited", "the statement was signed under another policy than the one in force")
@@ -110,15 +124,62 @@ class Asking:
             return Refusal("edited", "the statement was signed on another history than this ledger's")
         return None
 
-    def _may_answer(self, asked: Asked, approver: str, now: datetime) -> Refusal | None:
-        staff, request = self.staff(), asked.request
+    def _may_answer(self, asked: Asked, statement: Statement, now: datetime) -> Refusal | None:
+        staff, request, approver = self.staff(), asked.request, statement.approver
         wrong = staff.may_approve(approver, asked.at, now)
         if wrong:
             return wrong
         before = (request.by, *(answer.statement.approver for answer in asked.approvals))
         if staff.person(approver) in {staff.person(other) for other in before}:
             return Refusal("same-person", "the same person has asked or approved already: one person counts once")
+        if request.act == GRANT:
+            return self._may_grant(asked, statement, now)
         return self._may_enrol(request, approver)
+
+    def _may_grant(self, asked: Asked, statement: Statement, now: datetime) -> Refusal | None:
+        """An approver stands outside the requester's unit and chain, and was not granted anything by the requester lately."""
+        staff, asker, approver = self.staff(), asked.request.by, statement.approver
+        wrong = staff.near(approver, [asker])
+        if wrong:
+            return wrong
+        if statement.slot == OUTSIDE and not staff.is_outside(approver):
+            return Refusal("same-unit", f"{approver} is of no unit that policy lists as outside")
+        for other in self.book().requests.values():
+            theirs = other.request.act == GRANT and staff.person(other.request.by) == staff.person(approver)
+            gave = {staff.person(a.statement.approver) for a in other.approvals if a.at > now - RECIPROCITY}
+            if theirs and staff.person(asker) in gave:
+                return Refusal("reciprocity", f"{asker} approved a grant of {approver} in the last 30 days: ask another approver")
+        return None
+
+    def _may_be_granted(self, request: Request, now: datetime) -> Refusal | None:
+        if request.act != GRANT:
+            return None
+        terms, judge = terms_of(request.content), self._seams.refuses_terms
+        if terms is None or judge is None:
+            return Refusal("unavailable", "grants are not set up here")
+        if terms.break_glass and self.book().unreviewed(request.by, now - REVIEW):
+            return Refusal("locked-out", "glass that was broken more than 72 hours ago has not been reviewed")
+        return judge(terms, now)
+
+    def _give_notice(self, request: Request, now: datetime) -> None:
+        """Tell those who must know that glass is broken, and record that they were told: before anything is released."""
+        if self._seams.notify is None:
+            why = Refusal("no-notice", "nobody is named who would be told that glass is broken")
+            self.refuse(why, now, act=request.act, step="request", by=request.by)
+        told = self._seams.notify(request, now)
+        if len(set(told)) < _TOLD:
+            why = Refusal("no-notice", "privacy office, an outside body and a second person on call must be told first")
+            self.refuse(why, now, act=request.act, step="request", by=request.by)
+        what = {"what": "notice", "request": request.digest(), "to": sorted(set(told)), "at": written(now)}
+        self._seams.record(Kind.DECISION, what, now)
+
+    def _slot(self, asked: Asked, approver: str) -> str:
+        if asked.request.act != GRANT:
+            return SLOT
+        left = open_sets(asked)
+        if OUTSIDE in left and (len(left) == 1 or self.staff().is_outside(approver)):
+            return OUTSIDE
+        return left[0] if left else SLOT
 
     def _may_enrol(self, request: Request, second: str | None) -> Refusal | None:
         """Two others enrol a key, and one of the two (the second, once there is one) stands outside the person's unit and chain.
@@ -141,14 +202,14 @@ class Asking:
 
     # — writing —
 
-    def _statement(self, request: Request, by: str, decision: str, now: datetime) -> Statement:
+    def _statement(self, request: Request, by: str, decision: str, now: datetime, slot: str = SLOT) -> Statement:
         return Statement(
             act=request.act,
             request=request.digest(),
             shown=request.content,
             decision=decision,
             approver=by,
-            slot=SLOT,
+            slot=slot,
             policy_hash=self._seams.policy_hash,
             checkpoint=self._seams.checkpoint(),
             nonce=secrets.token_hex(16),

@@ -86,6 +86,16 @@ class Staff:
                 return Refusal("same-unit", f"{approver} is of no unit that policy lists as outside that of {actor}")
         return None
 
+    def is_outside(self, actor: str) -> bool:
+        """Say whether all units that an account ever had are among those that policy lists as outside, if it lists any."""
+        listed, units = self._policy.outside_approver_units, self._units(actor)
+        return bool(units) and (not listed or all(_under(unit, listed) for unit in units))
+
+    def has_no_duty(self, actor: str) -> bool:
+        """Say whether an account is or was of a unit without duties towards subjects; who cannot be placed counts as such."""
+        units = self._units(actor)
+        return not units or any(_under(unit, self._policy.units_without_subject_duty) for unit in units)
+
     def _units(self, actor: str) -> set[str]:
         return {row.unit for row in self._rows.get(actor, ()) if row.unit}
 
