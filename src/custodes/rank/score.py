@@ -16,13 +16,15 @@ import pyarrow as pa
 
 from custodes.engine import Engine
 from custodes.errors import PartMissing
-from custodes.rank import features, synthetic, trained
+from custodes.rank import features, plain, synthetic, trained
 from custodes.rank.features import FEATURES, TAIL
 from custodes.rank.synthetic import Look
 from custodes.rank.tail import Reference, Scale
 
 SAMPLE: Final = 6_000
 """Looks of the window that stand for all of them, and as many drawn at random."""
+MOST_LOOKS: Final = 400_000
+"""Looks of a window beyond which relations as of each look would double the time of a run."""
 LEAST_DAYS: Final = 14
 """Days of looks without which nothing is learned."""
 SEED: Final = 0
@@ -84,6 +86,11 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
 
     `method`: `auto` trains where it can; `cold` never does. Deterministic for the same views and the same library.
     """
+    looks = int(str(engine.rows("select count(*) from looks")[0][0]))
+    if looks > MOST_LOOKS:
+        measured = plain.measures(engine)
+        places = dict(zip(measured, _ranks(list(measured.values())), strict=True))
+        return Scored(places, places, "cold", f"relations as of each look are left out beyond {MOST_LOOKS:,} looks")
     engine.run(_ROWS)
     engine.run(_RESIDUE)
     groups = engine.fetch("select time, subject, human, thing from score_groups order by ask")
