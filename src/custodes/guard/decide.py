@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from custodes.errors import ConfigError
+from custodes.guard.grants import OUTSIDE, PERSON
 from custodes.guard.words import NEEDS_APPROVAL, NOT_PERMITTED, OBLIGATIONS, UNAVAILABLE, Decision, Known, Request
 from custodes.model.canonical import canonical
 from custodes.model.policy import Policy
@@ -111,16 +112,18 @@ def _decide(rules: Rules, request: Request, known: Known) -> Decision:
         classes = {rules.classes.get(reason, NOT_PERMITTED) for reason in reasons} or {NOT_PERMITTED}
         # One class for all: who may never have it is not told that an approval is missing, too.
         word = next(word for word in (UNAVAILABLE, NOT_PERMITTED, NEEDS_APPROVAL) if word in classes)
-        return Decision(False, rules.hash, rules.epoch, word, reasons, requestable=_sets(known) if word == NEEDS_APPROVAL else ())
+        return Decision(
+            False, rules.hash, rules.epoch, word, reasons, requestable=needed_sets(known) if word == NEEDS_APPROVAL else ()
+        )
     obligations: list[Mapping[str, object]] = [{"log_before_release": True}, {"max_rows": request.max_rows}]
     return Decision(True, rules.hash, rules.epoch, None, reasons, tuple(obligations))  # type: ignore[arg-type]  # plain JSON values
 
 
-def _sets(known: Known) -> tuple[str, ...]:
+def needed_sets(known: Known) -> tuple[str, ...]:
     """Return which approvals could be asked for. The same words for protected, decoy and unknown: membership is not told."""
     duties = OBLIGATIONS if known.duties is None else known.duties
     outside = known.no_duty or "outside_approver" in duties
-    return ("two-people", "outside") if outside or "two_person" in duties else ("one-person",)
+    return (PERSON, OUTSIDE) if outside or "two_person" in duties else (PERSON,)
 
 
 def _asked(policy: Policy, request: Request, known: Known) -> dict[str, object]:

@@ -75,9 +75,11 @@ class Taken:
             subject,
             None if lease is None else str(lease),
         )
-        used = self.used.setdefault(intent.grant, Used())
-        used.releases += 1
-        used.subjects.add(subject)
+        for number in (intent.grant, what.get("parent")):  # what a narrower grant takes is taken from its parent, too
+            if isinstance(number, int):
+                used = self.used.setdefault(number, Used())
+                used.releases += 1
+                used.subjects.add(subject)
         if what.get("again") is not None:
             self.again[str(what["again"])] = intent
         fields = what.get("fields")

@@ -34,7 +34,10 @@ OBLIGATIONS: Final = ("outside_approver", "two_person", "reason")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request for data about one subject. `fields`: "schema.table.column" names; `max_rows`: at least 1."""
+    """One request for data about one subject. `fields`: "schema.table.column" names; `max_rows`: at least 1.
+
+    `predicate`, `operand`: the question of mode `compare`; the operand may be an address and stands in no record.
+    """
 
     actor: str
     mode: str
@@ -47,6 +50,8 @@ class Request:
     grant: str | None = None
     max_rows: int = 1
     idempotency: str | None = None
+    predicate: str | None = None
+    operand: str | None = None
 
     def document(self) -> dict[str, Json]:
         """Return the canonical form: what is recorded, digested and shown to approvers."""
@@ -62,6 +67,7 @@ class Request:
             "reason": self.reason,
             "grant": self.grant,
             "max_rows": self.max_rows,
+            "predicate": self.predicate,
         }
 
 
@@ -183,6 +189,8 @@ def request_of(document: object, actor: str) -> Request:
         grant=_optional(context, "grant"),
         max_rows=rows,
         idempotency=_optional(context, "idempotency"),
+        predicate=_optional(properties, "predicate"),
+        operand=_optional(properties, "operand"),
     )
 
 

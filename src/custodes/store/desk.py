@@ -39,6 +39,40 @@ ON CONFLICT (campaign) DO UPDATE SET last_seen = excluded.last_seen, document = 
 """
 
 
+class Quotas:
+    """How many releases a grant has left, counted over all processes. The record is held against it: it can only be too low."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def take(self, grant: int, limit: int, taken: int) -> bool:
+        """Take one release, atomically, if any is left; False if not. Raises `NotDurable`.
+
+        `limit`: of the grant; `taken`: releases in the record. A counter that shows more left than these leave is lowered first, so
+        that an edited or restored desk refills nothing. Not for two threads at once.
+        """
+        try:
+            if self._connection is None:
+                Desk(self._path).findings()  # makes the file as it should be
+                self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
+                self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes from here, the record has
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS quotas (grant_number INTEGER PRIMARY KEY, left INTEGER) STRICT"
+                )
+            left = limit - taken
+            with self._connection as desk:
+                desk.execute("BEGIN IMMEDIATE")
+                desk.execute(
+                    "INSERT INTO quotas VALUES (?, ?) ON CONFLICT DO UPDATE SET left = min(left, excluded.left)", (grant, left)
+                )
+                found = desk.execute("UPDATE quotas SET left = left - 1 WHERE grant_number = ? AND left > 0", (grant,))
+                return found.rowcount == 1
+        except sqlite3.Error as wrong:
+            self._connection = None
+            raise NotDurable(f"desk.sqlite could not be written: {wrong.sqlite_errorname}") from None
+
+
 class Desk:
     """Findings by id. Each call is one transaction. Raises `NotDurable` if the file cannot be written."""
 
