@@ -16,7 +16,7 @@ from custodes.model.canonical import canonical
 from custodes.model.draft import Draft
 
 COLUMNS: Final = {
-    "who": ("actor", "actor_kind", "on_behalf_of"),
+    "who": ("actor", "actor_kind", "on_behalf_of", "session", "device"),
     "what": (
         "time",
         "action",
@@ -33,7 +33,7 @@ COLUMNS: Final = {
         "outcome",
     ),
     "why": ("purpose", "reason", "break_glass"),
-    "where": ("client_country", "session", "device"),
+    "where": ("client_country",),
     "raw": ("id", "seq", "seq_of", "query", "extra"),
 }
 """Column of the input contract → group, in the leaf's order of groups. Group *raw* also holds the SHA-256 of each raw record."""
@@ -46,7 +46,9 @@ class _Who(msgspec.Struct, omit_defaults=True):
 
     actor: str
     actor_kind: str
+    device: str | None = None
     on_behalf_of: str | None = None
+    session: str | None = None
 
 
 class _What(msgspec.Struct, omit_defaults=True):
@@ -73,8 +75,6 @@ class _Why(msgspec.Struct, omit_defaults=True):
 
 class _Where(msgspec.Struct, omit_defaults=True):
     client_country: str | None = None
-    device: str | None = None
-    session: str | None = None
 
 
 class _Raw(msgspec.Struct, omit_defaults=True):
@@ -87,8 +87,8 @@ class _Raw(msgspec.Struct, omit_defaults=True):
 
 
 def who(draft: Draft) -> bytes:
-    """Return group *who*."""
-    return _bytes(_Who(draft.actor, draft.actor_kind, draft.on_behalf_of))
+    """Return group *who*. Session and device tell an actor's looks apart, so they are shown where the name is, and nowhere else."""
+    return _bytes(_Who(draft.actor, draft.actor_kind, draft.device, draft.on_behalf_of, draft.session))
 
 
 def what(draft: Draft, resources: Sequence[str], fields: Sequence[str], subject: str | None) -> bytes:
@@ -136,9 +136,7 @@ def why(draft: Draft) -> bytes | None:
 
 def where(draft: Draft) -> bytes | None:
     """Return group *where*, or None."""
-    if draft.client_country is None and draft.device is None and draft.session is None:
-        return None
-    return _bytes(_Where(draft.client_country, draft.device, draft.session))
+    return None if draft.client_country is None else _bytes(_Where(draft.client_country))
 
 
 def raw(draft: Draft, digests: Sequence[bytes]) -> bytes:

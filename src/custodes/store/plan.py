@@ -70,9 +70,9 @@ class Plan:
         self._subject, self._memory, self._epoch = pseudonyms, memory, epoch
         self._leaves: list[_Leaf] = []
         self._waiting: list[_Touch | _Bulk] = []
-        self._who: dict[tuple[str, str, str | None], bytes] = {}
+        self._who: dict[tuple[str, str, str | None, str | None, str | None], bytes] = {}
         self._why: dict[tuple[str | None, str | None, bool | None], bytes | None] = {}
-        self._where: dict[tuple[str | None, str | None, str | None], bytes | None] = {}
+        self._where: dict[str | None, bytes | None] = {}
         self._tags: dict[str, bytes] = {}
         self._random, self._at = b"", 0
         self.groups: list[Groups] = []
@@ -168,17 +168,17 @@ class Plan:
 
     def _shared(self, draft: Draft) -> tuple[bytes, bytes | None, bytes | None]:
         """Return groups *who*, *why* and *where*; many accesses of a batch share them."""
-        person = (draft.actor, draft.actor_kind, draft.on_behalf_of)
+        person = (draft.actor, draft.actor_kind, draft.on_behalf_of, draft.session, draft.device)
         who = self._who.get(person)
         if who is None:
             who = self._who[person] = openings.who(draft)
         stated = (draft.purpose, draft.reason, draft.break_glass)
         if stated not in self._why:
             self._why[stated] = openings.why(draft)
-        place = (draft.client_country, draft.session, draft.device)
-        if place not in self._where:
-            self._where[place] = openings.where(draft)
-        return who, self._why[stated], self._where[place]
+        country = draft.client_country
+        if country not in self._where:
+            self._where[country] = openings.where(draft)
+        return who, self._why[stated], self._where[country]
 
     def _tag(self, subject: str) -> bytes:
         known = self._tags.get(subject)
