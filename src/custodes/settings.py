@@ -78,6 +78,33 @@ class ErasureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The guard's service (`custodes guard serve`).
+
+    `listen`: `HOST:PORT`; anything but this machine needs `certificate` and `private_key` (PEM files). `client_ca`: whose client
+    certificates name people, and `certificate_name`: by which part (cn, email, uid). `issuer`, `audience`, `keys` (a file of JWKS
+    or PEM, or an https address), `algorithms`, `leeway_s`: which tokens count; `actor_claim` holds the company's id of the actor,
+    `country_claim` the country of the session. `origin`: of the page on which passkeys sign. `shadow_until`: a date up to which
+    evaluations are recorded and not enforced (releases always are).
+    """
+
+    listen: str = "127.0.0.1:8200"
+    certificate: str = ""
+    private_key: str = ""
+    client_ca: str = ""
+    certificate_name: str = "cn"
+    issuer: str = ""
+    audience: str = ""
+    keys: str = ""
+    algorithms: str = "EdDSA ES256 PS256 RS256"
+    leeway_s: int = 60
+    actor_claim: str = "sub"
+    country_claim: str = ""
+    origin: str = ""
+    shadow_until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything in `custodes.toml`."""
 
@@ -86,6 +113,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     erasure: ErasureSettings = field(default_factory=ErasureSettings)
     rank: RankSettings = field(default_factory=RankSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
 
 
 _PARTS: Final = {
@@ -94,6 +122,7 @@ _PARTS: Final = {
     "engine": EngineSettings,
     "erasure": ErasureSettings,
     "rank": RankSettings,
+    "serve": ServeSettings,
 }
 _LEAST: Final = {"erasure.floor_days": ErasureSettings().floor_days, "erasure.cooling_days": ErasureSettings().cooling_days}
 _CHOICES: Final = {
@@ -132,6 +161,7 @@ def settings_of(document: Mapping[str, object]) -> Settings:
         engine=EngineSettings(**_part("engine", body)),  # type: ignore[arg-type]  # likewise
         erasure=ErasureSettings(**_part("erasure", body)),  # type: ignore[arg-type]  # likewise
         rank=RankSettings(**_part("rank", body)),  # type: ignore[arg-type]  # likewise
+        serve=ServeSettings(**_part("serve", body)),  # type: ignore[arg-type]  # likewise
     )
     if not settings.ledger.origin:
         raise ConfigError(f"{FILE}: ledger.origin is missing")

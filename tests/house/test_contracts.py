@@ -21,6 +21,7 @@ FAULTS = {
     "drivers": ("explain/__init__.py", "import duckdb"),
     "sqlite": ("explain/__init__.py", "import sqlite3"),
     "sqlite ": ("ledger/witness_client.py", "import sqlite3"),
+    "door": ("guard/decide.py", "import starlette"),
     "outsiders": ("verify/check.py", "import custodes.ledger.witness_client"),
     "outsiders ": ("verify/check.py", "import urllib.request"),
     "quiet-ledger": ("ledger/merkle.py", "import http.client"),
