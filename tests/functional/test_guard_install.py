@@ -108,6 +108,25 @@ def test_installing_again_changes_nothing_and_the_undoing_is_still_the_first_one
     assert guarded.database.catalogue() == before
 
 
+def test_a_second_plan_may_guard_more_and_the_undoing_goes_back_to_the_first_state(guarded: Guarded) -> None:
+    guarded.database.apply(["create table app.mail (owner_id int, body text)", "grant select on app.mail to public"])
+    before = guarded.database.catalogue()
+    guarded.install()
+    more = {"hr": {**MAP["hr"], "app.mail": {"subject_key": "owner_id", "fields": {"owner_id": "public", "body": "message"}}}}
+    wider = Target("hr", DataMap.of(more), guarded.target.staff, {})
+    install(guarded.database, wider, wider.plan(guarded.database).text())
+    assert "permission denied" in guarded.attacker("select body from app.mail")
+    uninstall(guarded.database, wider)
+    assert guarded.database.catalogue() == before
+
+
+def test_a_subject_key_whose_text_a_session_can_change_is_refused(guarded: Guarded) -> None:
+    guarded.database.apply(["alter table app.people add column at float8"])
+    stretched = {"hr": {"app.people": {"subject_key": "at", "fields": {"last_ip": "ip_address"}}}}
+    with pytest.raises(InputError, match="stretched"):
+        Target("hr", DataMap.of(stretched), guarded.target.staff, {}).plan(guarded.database)
+
+
 def test_a_plan_for_another_state_of_the_database_is_refused(guarded: Guarded) -> None:
     reviewed = guarded.target.plan(guarded.database).text()
     guarded.database.apply(["alter table app.people add column shoe_size int", "grant select on app.people to public"])

@@ -41,8 +41,15 @@ class Target:
         return self.datamap.systems.get(self.system, {})
 
 
-def install(database: Database, target: Target, reviewed: str, *, staff: Callable[[str], Database] | None = None) -> Plan:
-    """Put the reviewed plan in force. `staff` logs in as one of the staff, for installers that are no superusers.
+def install(
+    database: Database,
+    target: Target,
+    reviewed: str,
+    *,
+    staff: Callable[[str], Database] | None = None,
+    tried: Sequence[str] = (),
+) -> Plan:
+    """Put the reviewed plan in force. `staff` logs in as one of the staff, for installers that are no superusers; `tried`: as whom.
 
     Raises `Refused` if the plan or the database is not what was reviewed, or if the trial read what it must not: nothing has
     changed then. Again: the same objects, the same rights, and the undoing is still that of the first time.
@@ -59,7 +66,7 @@ def install(database: Database, target: Target, reviewed: str, *, staff: Callabl
             for login in target.staff:
                 _try_as(database, login, plan, target)
     if not catalogue.reader_is_superuser and staff is not None:
-        _try_afterwards(database, staff, plan, target)
+        _try_afterwards(database, staff, plan, target, tried)
     return plan
 
 
@@ -79,16 +86,17 @@ def _earlier(database: Database, catalogue: Catalogue) -> list[str]:
     return [str(row[0]) for row in database.rows(f"select statement from {GUARD}.undo order by place")]
 
 
-def _try_afterwards(database: Database, staff: Callable[[str], Database], plan: Plan, target: Target) -> None:
-    for login in target.staff:
-        session = staff(login)
+def _try_afterwards(database: Database, staff: Callable[[str], Database], plan: Plan, target: Target, tried: Sequence[str]) -> None:
+    for login in tried or target.staff:
         try:
-            _trial(session, plan, target, leased=_is_leased(database, login))
-        except (Refused, EngineUnavailable):
+            session = staff(login)
+            try:
+                _trial(session, plan, target, leased=_is_leased(database, login))
+            finally:
+                session.close()
+        except BaseException:  # whatever stops the trial: what was not tried does not stay
             database.apply(plan.undo)
             raise
-        finally:
-            session.close()
 
 
 def _try_as(database: Database, login: str, plan: Plan, target: Target) -> None:
@@ -109,13 +117,13 @@ def _trial(session: Database, plan: Plan, target: Target, *, leased: bool) -> No
     """Try what a member of staff would try first: the base table, and the protected columns of the view without a lease."""
     for name, view in plan.views.items():
         if _can_read(session, f"select 1 from {full(name)} limit 1"):
-            raise Refused(f"the trial read {name} as a staff login", hint="nothing was installed; see what grants it that right")
+            raise Refused(f"the trial read {name} as a staff login", hint="nothing stays installed; see what grants it that right")
         shown = " or ".join(f"s.{quote(word)} is not null" for word in masked(target, name))
         if not shown or leased:
             continue
         count = session.rows(f"select count(*) from (select * from {full(view)} limit {_SAMPLE}) as s where {shown}")
         if count[0][0] != 0:
-            raise Refused(f"the trial saw protected fields of {view} without a lease", hint="nothing was installed")
+            raise Refused(f"the trial saw protected fields of {view} without a lease", hint="nothing stays installed")
 
 
 def masked(target: Target, name: Name) -> Iterator[str]:

@@ -31,6 +31,8 @@ DEFAULT_MINIMISE: Final = {"public": "none", "ip_address": "network"}
 _LONGEST: Final = "15 minutes"
 _KINDS: Final = {"r": "table", "p": "table", "v": "table", "m": "table", "f": "table", "S": "sequence"}
 _DEFAULT_KINDS: Final = {"r": "tables", "S": "sequences", "f": "functions", "T": "types", "n": "schemas"}
+_FLOATING: Final = ("real", "double precision", "date", "timestamp", "time", "interval", "money", "bytea")
+"""Types whose text form a session can change. A lease names its subject as text."""
 _GRANT_OPTION: Final = " with grant option"
 
 
@@ -101,7 +103,7 @@ def make_plan(
     maker = _Maker(catalogue, datamap.systems.get(system, {}), dict(DEFAULT_MINIMISE) | dict(minimise or {}), tuple(staff))
     maker.check(system)
     statements = [*maker.roles(), *maker.lease_table(), *maker.safe_views(), *maker.revocations(), *maker.limits()]
-    undo = [*dict.fromkeys([*earlier, *maker.undo()])] if earlier else list(maker.undo())
+    undo = [*(step for step in maker.undo() if step not in earlier), *earlier]  # the roles go last, so the first undoing does
     statements += maker.remember(undo)
     digest = catalogue.digest(maker.schemas)
     return Plan(system, digest, tuple(statements), tuple(undo), maker.views, tuple(maker.not_covered()))
@@ -162,6 +164,12 @@ class _Maker:
             relation = self.catalogue.relation(name)
             if relation is None or relation.kind == "S":
                 raise InputError(f"the data map names {name}, which the database does not have")
+            key = next((relation.column(word) for word in entry.subject_key), None)
+            if key is not None and key.type.partition("(")[0].partition(" with")[0] in _FLOATING:
+                raise InputError(
+                    f"{name}.{key.name} is {key.type}: its text depends on settings of the session, so a lease could be stretched",
+                    hint="choose a subject key that is a number, a text or a uuid",
+                )
             absent = [word for word in (*entry.fields, *entry.subject_key) if relation.column(word) is None]
             if absent:
                 raise InputError(f"the data map names {name}.{absent[0]}, which the database does not have")
@@ -202,6 +210,8 @@ class _Maker:
                 yield f"create role {role} {login} nosuperuser nocreatedb nocreaterole noreplication nobypassrls inherit"
         for login in self.staff:
             yield f"grant {STAFF} to {quote(login)}"
+        if not self.catalogue.reader_is_superuser:  # who is none must belong to the owner to give it schemas and views
+            yield f"grant {OWNER} to {quote(self.catalogue.reader)}"
         for schema in (GUARD, *map(safe_schema, self.schemas)):
             yield f"create schema if not exists {quote(schema)} authorization {OWNER}"
         yield f"grant pg_signal_backend to {LEASE}"  # revoking a lease ends the transactions that still see it
@@ -317,15 +327,16 @@ class _Maker:
                 )
         for login, setting in self._limited():
             yield f"alter role {quote(login)} in database {quote(self.catalogue.database)} reset {setting}"
-        for login in self.staff:
-            if STAFF not in self._held(login):
-                yield f"revoke {STAFF} from {quote(login)}"
         for schema in (*map(safe_schema, self.schemas), GUARD):
             yield f"drop schema if exists {quote(schema)} cascade"
+        for name in self.mapped:
+            yield f"revoke all on {full(name)} from {OWNER}, {REVEAL}"
+        for schema in self.schemas:
+            yield f"revoke usage on schema {quote(schema)} from {OWNER}, {REVEAL}"
+        for login in self.staff:
+            yield _leave_staff(login)
         for role in reversed(ROLES):
-            if self.catalogue.role(role) is None:
-                yield f"drop owned by {role}"
-                yield _drop_role(role)
+            yield _drop_role(role)
 
     def remember(self, undo: Sequence[str]) -> Iterator[str]:
         """Keep the undoing beside what it undoes: a second plan must not take the guarded state for the original one."""
@@ -416,7 +427,26 @@ def _as(grantor: str, owner: str, statement: str) -> Iterator[str]:
         yield "reset role"
 
 
+def _leave_staff(login: str) -> str:
+    """A login leaves the staff unless it is staff of another guarded database of the cluster: its limits there say so."""
+    elsewhere = (
+        f"select from pg_catalog.pg_db_role_setting where setrole = {literal(quote(login))}::regrole and setdatabase not in "
+        "(0, (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()))"
+    )
+    return (
+        f"do $$ begin if not exists ({_used(STAFF)}) or not exists ({elsewhere}) then "
+        f"revoke {STAFF} from {quote(login)}; end if; end $$"
+    )
+
+
 def _drop_role(role: str) -> str:
     """Roles are the whole cluster's: one that another guarded database still uses stays."""
-    used = "select from pg_catalog.pg_shdepend where refclassid = 'pg_catalog.pg_authid'::regclass"
-    return f"do $$ begin if not exists ({used} and refobjid = {literal(role)}::regrole) then drop role {role}; end if; end $$"
+    return f"do $$ begin if not exists ({_used(role)}) then drop role if exists {role}; end if; end $$"
+
+
+def _used(role: str) -> str:
+    """Return a query with a row for each right or object of a role, in any database."""
+    return (
+        "select from pg_catalog.pg_shdepend where refclassid = 'pg_catalog.pg_authid'::regclass "
+        f"and refobjid = pg_catalog.to_regrole({literal(role)})"
+    )
