@@ -120,13 +120,17 @@ class Seams:
 
 @dataclass(slots=True)
 class _Wanted:
-    """One request waiting to be recorded, and what became of it; `note` instead: a record that allows nothing."""
+    """One request waiting to be recorded, and what became of it; `note` instead: a record that allows nothing.
+
+    `only`: it is decided and recorded, and nothing is taken or released.
+    """
 
     request: Request | None = None
     identity: Identity | None = None
     facts: Facts | None = None
     digest: str = ""
     note: Mapping[str, Json] | None = None
+    only: bool = False
     done: bool = False
     wrong: Exception | None = None
     decision: Decision | None = None
@@ -174,6 +178,16 @@ class Gate:
         if not wanted.again:
             self._note(wanted, now, rows=len(rows))
         return replace(made, values=tuple(shown))
+
+    def evaluate(self, request: Request, identity: Identity, now: datetime, *, key: str = "") -> Released:
+        """Decide and record, durably; take nothing and release nothing. `key`: without it the region is unknown, which is a no."""
+        if identity.actor != request.actor or (key and self._seams.subject(key) != request.subject):
+            raise InputError("the request names another subject or actor than the one it came with")
+        facts = self._seams.facts(request, identity, now, key)
+        wanted = _Wanted(request, identity, facts, self._digest(request), only=True)
+        self._record(wanted, now)
+        assert wanted.decision is not None  # `_record` fills it or raises  # noqa: S101
+        return Released(wanted.decision, wanted.number, wanted.index)
 
     def grants(self, now: datetime) -> list[tuple[Asked, str, Used]]:
         """Return all grants ever asked for, each with its state and what was taken, as the record says it now."""
@@ -249,7 +263,7 @@ class Gate:
             return None
         request, facts, identity = wanted.request, wanted.facts, wanted.identity
         assert request is not None and facts is not None and identity is not None  # not a note  # noqa: PT018, S101
-        again = _again(request)
+        again = None if wanted.only else _again(request)
         if again is not None and (before := counting.again(again)) is not None and before.request != wanted.digest:
             wanted.wrong = InputError("this idempotency key was used for another request")
             return None
@@ -262,12 +276,15 @@ class Gate:
             wanted.decision, wanted.number, wanted.index, wanted.again = decision, before.number, before.index, True
             wanted.lease, wanted.until = before.lease, self._until(asked, now)
             return None
-        if decision.allowed and not self._quota(asked, counting):
+        if decision.allowed and not wanted.only and not self._quota(asked, counting):
             decision = replace(decision, allowed=False, reason_class=NEEDS_APPROVAL, reasons=("used up",), obligations=())
         if wrong is not None:
             decision = replace(decision, reasons=(*decision.reasons, wrong.code))
         wanted.decision = self._obliged(decision, request) if decision.allowed else decision
         wanted.number = f"d-{secrets.token_hex(10)}"
+        if wanted.only:
+            wanted.index, _ = sitting.add({**self._what(wanted, request, asked, None, now), "act": "evaluated"}, None)
+            return None
         if decision.allowed and request.mode == "lease":
             wanted.lease, wanted.until = f"l-{secrets.token_hex(10)}", self._until(asked, now)
         what = self._what(wanted, request, asked, again, now)
