@@ -191,6 +191,18 @@ def connect(url: str) -> Postgres:
     return Postgres(connection)
 
 
+def connect_as(url: str, login: str) -> Postgres:
+    """Connect to the same database as another login, whose password libpq's password file has. Raises `EngineUnavailable`."""
+    try:
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    except ImportError:
+        raise EngineUnavailable("the PostgreSQL driver is not installed", hint="pip install 'custodes[guard]'") from None
+    with _said():
+        words = conninfo_to_dict(url)
+    kept = {name: str(value) for name, value in words.items() if value is not None and name not in ("user", "password")}
+    return connect(make_conninfo(user=login, **kept))
+
+
 @contextmanager
 def _said() -> Iterator[None]:
     """Turn the driver's errors into ours: the server's first line, without DETAIL, which may quote a row."""

@@ -37,17 +37,22 @@ def administered(url_file: Path | None) -> Iterator[Database]:
     """Connect as the database's administrator. An address may hold a password, so it never stands on the command line."""
     from custodes.engines.postgres import connect
 
+    database = connect(address(url_file))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def address(url_file: Path | None) -> str:
+    """Return the administrator's address of the database. Raises `ConfigError`, `MissingSecret`."""
     try:
         url = url_file.read_text("utf-8").strip() if url_file else os.environ.get(VARIABLE, "")
     except (OSError, UnicodeDecodeError) as wrong:
         raise MissingSecret(f"{url_file} cannot be read: {wrong}") from None
     if not url:
         raise ConfigError("which database?", hint=f"set {VARIABLE} or give --url-file FILE")
-    database = connect(url)
-    try:
-        yield database
-    finally:
-        database.close()
+    return url
 
 
 def target_of(home: Home, system: str, staff: tuple[str, ...]) -> Target:
@@ -56,4 +61,4 @@ def target_of(home: Home, system: str, staff: tuple[str, ...]) -> Target:
 
     if not staff:
         raise ConfigError("whom should the database be guarded from?", hint="name each person's login: --staff LOGIN --staff LOGIN")
-    return Target(system, home.datamap, staff, {})
+    return Target(system, home.datamap, staff, home.settings.guard.minimise)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from custodes.cli.guard.database import HOME, STAFF, URL, administered, target_of
+from custodes.cli.guard.database import HOME, STAFF, URL, address, administered, target_of
 
 
 @click.command()
@@ -17,21 +17,28 @@ from custodes.cli.guard.database import HOME, STAFF, URL, administered, target_o
 @click.option(
     "--plan", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="The reviewed plan."
 )
-def command(*, system: str, home: Path, url_file: Path | None, staff: tuple[str, ...], file: Path) -> int:
+@click.option(
+    "--try-as", "tried", multiple=True, metavar="LOGIN", help="Without superuser rights: try as this login only; repeat it."
+)
+def command(*, system: str, home: Path, url_file: Path | None, staff: tuple[str, ...], file: Path, tried: tuple[str, ...]) -> int:
     """Apply the reviewed plan for SYSTEM in one transaction, and try it as each staff login before it counts.
 
     Refused if the plan or the database has changed since the plan was written, or if the trial reads anything: nothing has
-    changed then. Installing again is harmless; the first state is what `uninstall` goes back to. The install is recorded.
+    changed then. Who is no superuser has a staff login try at once after the commit (its password from libpq's password file),
+    and everything is undone if it reads or cannot log in. Installing again is harmless; the first state is what `uninstall`
+    goes back to. The install is recorded.
 
     \b
     custodes guard install app-db --home home --staff ann --staff bob --plan plan.sql
     """  # noqa: D301  # click reads \b as "do not rewrap"
+    from custodes.engines.postgres import connect_as
     from custodes.guard.installation import install
     from custodes.home import Home
     from custodes.ledger.leaf import Kind
 
     with Home.open(home) as opened, administered(url_file) as database:
-        plan = install(database, target_of(opened, system, staff), file.read_text("utf-8"))
+        target, url = target_of(opened, system, staff), address(url_file)
+        plan = install(database, target, file.read_text("utf-8"), staff=lambda login: connect_as(url, login), tried=tried)
         record = {"what": "guard installed", "system": system, "plan": plan.digest, "catalogue": plan.catalogue}
         index = opened.record(Kind.POLICY, {**record, "staff": len(staff)})
     click.echo(f"{len(plan.views)} tables of {system} are guarded for {len(staff)} logins; recorded as leaf {index}", err=True)
