@@ -80,16 +80,20 @@ GRANTED = Known(
 
 @dataclass
 class Stage:
-    """A door over a real judge. `known`: what is known of each request; `recorded`: what was recorded, in order."""
+    """A door over a real judge. `known`: of each request; `looks_up`: called with each subject, may take time or raise.
+
+    `recorded`: what was recorded, in order.
+    """
 
     folder: Path
-    known: Callable[[Request, Identity], Known] = lambda request, identity: GRANTED
+    known: Known = GRANTED
     settings: ServeSettings = SETTINGS
     shadow_until: datetime | None = None
     recorded: list[tuple[Request, Identity, Released]] = field(default_factory=list)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     asking: Callable[[], Asking] | None = None
     broken: Callable[[], str] = lambda: ""
+    looks_up: Callable[[str], object] = str
 
     def __post_init__(self) -> None:
         write_keys(self.folder)
@@ -109,16 +113,18 @@ class Stage:
         self.door = Door(rooms)
         self.application = self.door.application()
 
-    def evaluate(self, request: Request, identity: Identity, now: datetime) -> Released:
+    def evaluate(self, request: Request, identity: Identity, now: datetime, key: str) -> Released:
         """Decide with real rules and keep what would be recorded."""
-        decision = self.judge.decide(request, self.known(request, identity))
+        del now, key
+        self.looks_up(request.subject)
+        decision = self.judge.decide(request, self.known)
         released = Released(decision, f"d-{len(self.recorded)}", len(self.recorded))
         self.recorded.append((request, identity, released))
         return released
 
     def release(self, request: Request, identity: Identity, now: datetime, key: str) -> Released:
         """Likewise, with a value."""
-        found = self.evaluate(request, identity, now)
+        found = self.evaluate(request, identity, now, key)
         return replace(found, values=({"app.users.last_ip": f"of {key}"},)) if found.decision.allowed else found
 
     def post(self, path: str, body: Any, *, bearer: str | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:

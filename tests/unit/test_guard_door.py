@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from door_stage import GRANTED, KEY, SETTINGS, Stage, asked, token
 
 from custodes.errors import ConfigError, NotDurable
-from custodes.guard.words import Identity, Known, Released, Request
 from custodes.settings import ServeSettings
 from custodes.web.issuer import IssuerKeys
 from custodes.web.server import check_place
@@ -121,7 +120,7 @@ REFUSALS = {
 def test_refusals_of_a_class_are_one_text(tmp_path: Path) -> None:
     texts: dict[str, set[bytes]] = {}
     for case, (known, kind) in REFUSALS.items():
-        stage = Stage(tmp_path, known=lambda request, identity, known=known: known)
+        stage = Stage(tmp_path, known=known)
         answer = stage.post(RELEASE, with_key(asked()))
         assert answer.status_code == 403, case
         assert answer.json()["reason_class"] == kind, case
@@ -133,11 +132,10 @@ def test_refusals_of_a_class_are_one_text(tmp_path: Path) -> None:
 def test_a_person_enrolled_and_a_decoy_are_told_the_same_at_the_same_time(tmp_path: Path) -> None:
     protected = replace(GRANTED, duties=("outside_approver",))
 
-    def known(request: Request, identity: Identity) -> Known:
-        time.sleep(0.01 if request.subject.endswith("b") else 0.0)  # the look-up of one takes longer
-        return protected
+    def look(subject: str) -> None:
+        time.sleep(0.01 if subject.endswith("b") else 0.0)  # the look-up of one takes longer
 
-    stage = Stage(tmp_path, known=known)
+    stage = Stage(tmp_path, known=protected, looks_up=look)
     times: dict[str, list[float]] = {"a": [], "b": []}
     seen = set()
     for number in range(14):
@@ -153,31 +151,27 @@ def test_a_person_enrolled_and_a_decoy_are_told_the_same_at_the_same_time(tmp_pa
 
 
 def test_registry_down_means_everybody_is_protected(tmp_path: Path) -> None:
-    down = Stage(tmp_path, known=lambda request, identity: replace(GRANTED, duties=None))
-    enrolled = Stage(
-        tmp_path, known=lambda request, identity: replace(GRANTED, duties=("outside_approver", "two_person", "reason"))
-    )
+    down = Stage(tmp_path, known=replace(GRANTED, duties=None))
+    enrolled = Stage(tmp_path, known=replace(GRANTED, duties=("outside_approver", "two_person", "reason")))
     assert down.post(EVALUATION, asked()).content == enrolled.post(EVALUATION, asked()).content
     assert down.post(EVALUATION, asked()).json()["decision"] is False
 
 
 def test_a_ledger_that_is_down_releases_nothing_and_says_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Full(Stage):
-        def evaluate(self, request: Request, identity: Identity, now: datetime) -> Released:
-            raise NotDurable("the disk is full")
+    def look(subject: str) -> None:
+        raise NotDurable("the disk is full")
 
-    answer = Full(tmp_path).post(RELEASE, with_key(asked()))
+    answer = Stage(tmp_path, looks_up=look).post(RELEASE, with_key(asked()))
     assert (answer.status_code, answer.json()["reason_class"]) == (503, "unavailable")
     assert "disk" not in answer.text
     assert "the disk is full" in capsys.readouterr().err
 
 
 def test_an_exception_releases_nothing_and_its_text_stays_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Broken(Stage):
-        def release(self, request: Request, identity: Identity, now: datetime, key: str) -> Released:
-            raise RuntimeError(f"value of {key}")
+    def look(subject: str) -> None:
+        raise RuntimeError(f"value of {subject}")
 
-    answer = Broken(tmp_path).post(RELEASE, with_key(asked()))
+    answer = Stage(tmp_path, looks_up=look).post(RELEASE, with_key(asked()))
     assert answer.status_code == 503
     assert "4711" not in answer.text + capsys.readouterr().err
 
@@ -219,9 +213,7 @@ def test_a_body_is_bounded(stage: Stage) -> None:
 def test_shadow_decides_records_and_does_not_enforce_until_its_end(tmp_path: Path) -> None:
     until = datetime(2026, 12, 1, tzinfo=UTC)
     now = [until - timedelta(seconds=1)]
-    stage = Stage(
-        tmp_path, known=lambda request, identity: replace(GRANTED, granted=False), shadow_until=until, clock=lambda: now[0]
-    )
+    stage = Stage(tmp_path, known=replace(GRANTED, granted=False), shadow_until=until, clock=lambda: now[0])
     body = stage.post(EVALUATION, asked()).json()
     assert (body["decision"], body["context"]["shadow"], body["context"]["until"]) == (True, True, "2026-12-01")
     assert body["context"]["would"]["decision"] is False
@@ -268,7 +260,7 @@ def test_without_tls_this_machine_only(settings: ServeSettings) -> None:
 
 
 def test_with_tls_anywhere() -> None:
-    assert check_place(ServeSettings(listen="0.0.0.0:1", certificate="c", private_key="k")) == ("0.0.0.0", 1)
+    assert check_place(ServeSettings(listen="192.0.2.1:1", certificate="c", private_key="k")) == ("192.0.2.1", 1)
     assert check_place(ServeSettings(listen="[::1]:1")) == ("::1", 1)
 
 

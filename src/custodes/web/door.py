@@ -86,7 +86,8 @@ class Door:
 
     def _evaluate(self, identity: Identity, document: Any, now: datetime) -> tuple[int, dict[str, Json]]:
         """Decide and record. In shadow mode nothing is refused, and the answer says so and what it would have been."""
-        released = self._rooms.evaluate(request_of(document, identity.actor), identity, now)
+        key = self._key(document, needed=False)
+        released = self._rooms.evaluate(request_of(document, identity.actor), identity, now, key)
         body, until = _told(released), self._rooms.shadow_until
         if until is not None and now < until:
             would = {"decision": body["decision"], "context": body["context"]}
@@ -95,13 +96,7 @@ class Door:
 
     def _release(self, identity: Identity, document: Any, now: datetime) -> tuple[int, dict[str, Json]]:
         """Release through the gate. There is no shadow here: a release is always enforced."""
-        key = document.get("resource", {}).get("properties", {}).get("key")
-        if not isinstance(key, str) or not key:
-            raise InputError("resource.properties.key: expected the company's id of the subject")
-        subject, given = self._rooms.subject(key), document["resource"].get("id")
-        if given is not None and given != subject:
-            raise InputError("resource.id and resource.properties.key name two subjects")
-        document["resource"]["id"] = subject
+        key = self._key(document, needed=True)
         released = self._rooms.release(request_of(document, identity.actor), identity, now, key)
         if not released.decision.allowed:
             return _refused(released)
@@ -113,6 +108,20 @@ class Door:
         if released.lease is not None:
             body["lease"] = {"id": released.lease, "until": released.until.isoformat() if released.until else None}
         return 200, body
+
+    def _key(self, document: Any, *, needed: bool) -> str:
+        """Return the company's id of the subject, and put its pseudonym into the request in its place."""
+        resource = document.get("resource", {})
+        key, given = resource.get("properties", {}).pop("key", None), resource.get("id")
+        if key is None and not needed:
+            return ""
+        if not isinstance(key, str) or not key:
+            raise InputError("resource.properties.key: expected the company's id of the subject")
+        subject = self._rooms.subject(key)
+        if given is not None and given != subject:
+            raise InputError("resource.id and resource.properties.key name two subjects")
+        resource["id"] = subject
+        return key
 
     # — the frame of every request —
 

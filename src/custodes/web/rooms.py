@@ -13,7 +13,8 @@ from custodes.web.identity import Identities
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """`identities`: who asks. `evaluate`: decide and record, release nothing; `release`: the gate's (request, identity, time, key).
+    """`identities`: who asks. The gate's, of (request, identity, time, company's id of the subject): `evaluate` decides and records
+    and releases nothing, its last part may be empty; `release`.
 
     `subject`: pseudonym of the company's id of a subject. `asking`: where people hand in requests and answers. `ready`: "" or why
     nothing can be recorded now. `clock`: aware, the server's. `shadow_until`: before it evaluations are not enforced.
@@ -21,7 +22,7 @@ class Rooms:
     """
 
     identities: Identities
-    evaluate: Callable[[Request, Identity, datetime], Released]
+    evaluate: Callable[[Request, Identity, datetime, str], Released]
     release: Callable[[Request, Identity, datetime, str], Released]
     subject: Callable[[str], str]
     asking: Callable[[], Asking]
