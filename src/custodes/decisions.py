@@ -1,4 +1,4 @@
-"""The composition root of decisions about people: a home's rooms, connected for requests, approvals and erasures."""
+"""The composition root of decisions about people: a home's rooms, connected for requests, approvals, releases and erasures."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Final
 
+from custodes import own_use
 from custodes.context.inquiry import open_cases
+from custodes.context.standing import Standing
 from custodes.disclose import erasing as disclose_erasing
 from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
-from custodes.errors import ConfigError
+from custodes.engines.releasing import PostgresLeases, PostgresReader
+from custodes.errors import ConfigError, CustodesError, MissingSecret, Refused
+from custodes.guard import gate as gates
+from custodes.guard.approval import Refusal, Request, written
 from custodes.guard.asking import Asking, Seams
+from custodes.guard.decide import NEVER, Judge, needed_sets
 from custodes.guard.distance import Staff, StaffRow
-from custodes.home import Home
+from custodes.guard.gate import Gate
+from custodes.guard.grants import Terms
+from custodes.guard.words import Identity, Known
+from custodes.guard.words import Request as AskedFor
+from custodes.home import Home, policy_of
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import decode
 from custodes.ledger.proof import root_of
+from custodes.minimise import release
+from custodes.model.canonical import Json, canonical
+from custodes.model.policy import Policy
+from custodes.store.desk import Quotas
 from custodes.store.own_leaves import OwnLeaf, own_leaves
 from custodes.store.recorder import OWN
+from custodes.store.released import Releases
 from custodes.store.slips import Slips
 
 
@@ -34,8 +50,209 @@ def asking(home: Home) -> Asking:
             knows=lambda stand: _knows(home, stand),
             policy_hash=_policy_hash(home),
             lock=lambda: Disk().lock(home.path / "guard.lock"),
+            refuses_terms=lambda terms, now: _refuses_terms(home, terms, now),
+            notify=lambda request, now: _notify(home, request, now),
         )
     )
+
+
+def gate(home: Home) -> Gate:
+    """The gate of a home: nothing is released but through it. Keep one for many releases; it may serve several threads.
+
+    Raises `ConfigError` for its settings, `MissingSecret` for the file of a database's address.
+    """
+    settings, standing = home.settings.guard, Standing(home.context(), home.pseudonyms)
+    urls = {system: _address(home, system, file) for system, file in settings.databases.items()}
+    reader, leases = PostgresReader(urls, home.datamap), PostgresLeases(urls)
+    rules = _Rules(home)
+    people = _People(home)
+    limits = gates.Limits(timedelta(minutes=settings.limits.lease_max_min), {**_MINIMISE, **settings.minimise})
+
+    def facts(request: AskedFor, identity: Identity, now: datetime, key: str) -> gates.Facts:
+        rules.refresh()
+        known = _known(home, rules.policy, standing, reader, request, identity, now, key)
+        since = standing.reason_since(request.reason_code, request.reason, request.subject, request.actor, now)
+        return gates.Facts(known, since)
+
+    return Gate(
+        gates.Seams(
+            sitting=_releases(home).sitting,
+            judge=rules.judge,
+            facts=facts,
+            staff=people.now,
+            quotas=Quotas(home.path / "desk.sqlite"),
+            reader=reader,
+            leases=leases,
+            subject=lambda key: home.pseudonyms.of("subject", key),
+            keyed=lambda value: home.pseudonyms.once("value", value),
+            category=lambda system, name: home.datamap.category(system, *name.rpartition(".")[::2]),
+            shown=lambda value, how: release.shown(value, how, lambda text: home.pseudonyms.once("value", text)),
+            answer=release.answer,
+            limits=limits,
+        )
+    )
+
+
+def sets_for(home: Home, terms: Terms) -> tuple[str, ...]:
+    """Return the sets of approvals that a grant of these terms needs, as policy and registry have it now."""
+    if terms.break_glass:
+        return ()
+    duties = [_duties(home, home.policy, subject, _categories(home, terms.system, terms.fields)) for subject in terms.subjects]
+    all_of = None if None in duties else tuple(sorted({word for found in duties for word in found or ()}))
+    return needed_sets(Known(no_duty=_staff(home).has_no_duty(terms.actor), duties=all_of))
+
+
+def identity(home: Home) -> Identity:
+    """Who sits at this command line: the login of the operating system, as `[guard.logins]` maps it. Raises `Refused`."""
+    settings = home.settings.guard
+    company = settings.logins.get(own_use.login())
+    if company is None:
+        raise Refused("this login is nobody's: it is not named in [guard.logins]", hint="an administrator adds it to custodes.toml")
+    return Identity(
+        actor=home.pseudonyms.of("actor", company),
+        login=settings.database_logins.get(company, company),
+        session_country=settings.session_country or None,
+        country_source="host" if settings.session_country else "none",
+    )
+
+
+class _Rules:
+    """The policy in force, taken over anew when its file changes; a bad one keeps the last good set."""
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._seen = home, b"\0"
+        self.policy, self.judge, self.wrong = home.policy, Judge(None), ""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look whether the file changed."""
+        try:
+            content = (self._home.path / "policy.yaml").read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as wrong:
+            self.wrong = f"policy.yaml cannot be read: {wrong.strerror}"
+            return
+        if content == self._seen:
+            return
+        self._seen = content
+        try:
+            policy = policy_of(content)
+        except ConfigError as wrong:
+            self.wrong = str(wrong)
+            return
+        self.wrong = self.judge.reload(policy, content)
+        if not self.wrong:
+            self.policy = policy
+
+
+class _People:
+    """Staff as the gate knows it, read again when something was loaded."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._kept: tuple[object, Staff] | None = None
+
+    def now(self) -> Staff:
+        version = (self._home.context().version("staff"), _policy_hash(self._home))
+        if self._kept is None or self._kept[0] != version:
+            self._kept = (version, _staff(self._home))
+        return self._kept[1]
+
+
+_MINIMISE: Final = {"ip_address": "network"}
+"""What a released value is cut to unless the settings say otherwise; other categories are what the grant is for."""
+
+
+def _releases(home: Home) -> Releases:
+    return home.releases(lambda: Disk().lock(home.path / "guard.lock"))
+
+
+def _known(  # noqa: PLR0917  # where each fact is kept
+    home: Home,
+    policy: Policy,
+    standing: Standing,
+    reader: PostgresReader,
+    request: AskedFor,
+    who: Identity,
+    now: datetime,
+    key: str,
+) -> Known:
+    place, categories = standing.place(request.actor, now), _categories(home, request.system, request.fields)
+    region = standing.region(request.subject)
+    if key and None not in categories and reader.has_region(request.system, request.fields):
+        stored = reader.region(request.system, request.fields, key)
+        region = stored if region in {None, stored} else None  # two sources that contradict each other know nothing
+    unit = None if place is None else place.unit
+    return Known(
+        unit=unit,
+        place_of_work=None if place is None else place.country,
+        entity=None if place is None else place.entity,
+        session_country=who.session_country,
+        employed=place is not None,
+        human=who.human,
+        no_duty=unit is None or any(unit == word or unit.startswith(f"{word}/") for word in policy.units_without_subject_duty),
+        region=region,
+        categories=categories,
+        duties=_duties(home, policy, request.subject, categories),
+    )
+
+
+def _categories(home: Home, system: str, names: Sequence[str]) -> tuple[str | None, ...]:
+    return tuple(home.datamap.category(system, *name.rpartition(".")[::2]) for name in names)
+
+
+def _duties(home: Home, policy: Policy, subject: str, categories: Sequence[str | None]) -> tuple[str, ...] | None:
+    """Return what protection obliges to; None if the registry cannot be asked: then everybody is protected."""
+    try:
+        classes = home.registry().classes_of([subject], datetime.now(UTC)).get(subject, ())
+    except CustodesError:
+        return None
+    duties: set[str] = set()
+    for name in classes:
+        rule = policy.protected.get(name)
+        if rule is None:
+            duties.add("outside_approver")  # a class that policy does not name is no less protected
+        elif not rule.categories or {*rule.categories} & {*categories} or None in categories:
+            duties.update(rule.obliges)
+    return tuple(sorted(duties))
+
+
+def _refuses_terms(home: Home, terms: Terms, now: datetime) -> Refusal | None:
+    del now
+    policy, categories = home.policy, _categories(home, terms.system, terms.fields)
+    if terms.purpose in {*NEVER, *policy.never_purposes} or terms.purpose not in policy.purposes:
+        return Refusal("not-permitted", "this purpose can be granted by nobody")
+    allowed = policy.purposes[terms.purpose]
+    if None in categories or not ("*" in allowed or {*categories} <= {*allowed}):
+        return Refusal("not-permitted", "the purpose does not cover these fields, or the data map does not know them")
+    if terms.mode == "aggregate":
+        return Refusal("not-permitted", "nothing is counted over people here")
+    if terms.lasts_s > home.settings.guard.limits.grant_max_min * 60:
+        return Refusal("form", f"a grant lasts at most {home.settings.guard.limits.grant_max_min} minutes here")
+    needed = sets_for(home, terms)
+    if set(needed) - set(terms.sets):
+        return Refusal("form", f"these approvals are needed: {' and '.join(needed)}")
+    return None
+
+
+def _notify(home: Home, request: Request, now: datetime) -> list[str]:
+    """Put a notice into each folder that the settings name. Durable; raises `NotDurable`, and then no glass is broken."""
+    told = []
+    notice: dict[str, Json] = {"schema": "custodes.notice/1", "request": request.document(), "at": written(now)}
+    for name, folder in sorted(home.settings.guard.notices.items()):
+        place = home.path / folder
+        Disk().make_folder(place)
+        Disk().replace(place / f"{request.digest().removeprefix('sha256:')}.json", canonical(notice))
+        told.append(name)
+    return told
+
+
+def _address(home: Home, system: str, file: str) -> str:
+    try:
+        return (home.path / file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise MissingSecret(f"the address of {system} cannot be read", hint=f"see guard.databases.{system}.url_file") from None
 
 
 def erasing(home: Home) -> Erasing:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from custodes.store.desk import Desk
     from custodes.store.erasure import Eraser, Expired
     from custodes.store.own_leaves import OwnLeaf
+    from custodes.store.released import Releases
     from custodes.store.vault import Vault
 
 _KEYS: Final = ("pseudonym", "registry", "vault", "display")
@@ -234,6 +236,23 @@ class Home:
             settle=self.intake().settle,
             record=self.record,
             unprotect=self.registry().forget,
+        )
+
+    def releases(self, lock: Callable[[], AbstractContextManager[None]]) -> Releases:
+        """Where the gate records, under the guard's `lock`; who may have what is decided elsewhere."""
+        from custodes.intake import vocabulary
+        from custodes.store.released import Releases
+
+        return Releases(
+            log=self.log(),
+            vault=self.vault(),
+            pseudonyms=self.pseudonyms,
+            key=self._record_key(),
+            table_key=self._table_key(),
+            datamap=self.datamap,
+            vocabulary=vocabulary(self.policy),
+            lock=lock,
+            settle=lambda: self.intake().recover(),
         )
 
     def expire_raws(self, before: date) -> Expired:
@@ -465,6 +484,11 @@ def _yaml(file: Path) -> object:
         return None
     except OSError as wrong:
         raise ConfigError(f"{file.name} cannot be read: {wrong.strerror}") from None
+
+
+def policy_of(content: bytes) -> Policy:
+    """Read the bytes of a `policy.yaml`. Raises `ConfigError`."""
+    return Policy.of(_yaml_of(content, "policy.yaml"))
 
 
 def _yaml_of(document: bytes, name: str) -> object:

@@ -72,6 +72,11 @@ _SEARCH_EVERY: Final = 16
 Progress = Callable[[int], None]
 
 
+def vocabulary(policy: Policy) -> frozenset[str]:
+    """Return the purposes that stand in clear under a policy."""
+    return (frozenset(policy.purposes) or PURPOSES) | frozenset(policy.never_purposes)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Size of a batch: raw records, and their bytes. `coarse_net`: keep a client's /24 or /48 readable.
@@ -134,8 +139,7 @@ class Intake:
         """
         self._home, self._log, self._vault, self._pseudonyms = home, log, vault, pseudonyms
         self._key, self._table_key, self._datamap, self._limits, self._publish = key, table_key, datamap, limits, publish
-        words = frozenset(policy.purposes) | frozenset(policy.never_purposes) if policy.purposes else PURPOSES
-        self._vocabulary = words | frozenset(policy.never_purposes)
+        self._vocabulary = vocabulary(policy)
         self.stopping = False
         """Set from a signal handler to end `read` cleanly after the chunk at hand."""
 

@@ -105,6 +105,35 @@ class ServeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """`grant_max_min`: minutes that a grant lasts at most (8 hours is the most); `lease_max_min`: likewise a lease (15)."""
+
+    grant_default_min: int = 60
+    grant_max_min: int = 480
+    lease_max_min: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSettings:
+    """What the gate stands on.
+
+    `session_country`: where people sit who work at this machine's command line (ISO 3166; empty: unknown, and nothing is released).
+    `limits`: see there. `minimise`: category → how its released values are shown (none · network · pseudonym · null).
+    `logins`: login of the operating system → company id of the person; who is not named here is refused. `database_logins`: company
+    id → login at guarded databases, if it is another word. `databases`: system → file with the database's address, without a login.
+    `notices`: who must be told before glass is broken → folder that notices are put into; at least three.
+    """
+
+    session_country: str = ""
+    limits: GuardLimits = field(default_factory=GuardLimits)
+    minimise: Mapping[str, str] = field(default_factory=dict)
+    logins: Mapping[str, str] = field(default_factory=dict)
+    database_logins: Mapping[str, str] = field(default_factory=dict)
+    databases: Mapping[str, str] = field(default_factory=dict)
+    notices: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything in `custodes.toml`."""
 
@@ -113,6 +142,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     erasure: ErasureSettings = field(default_factory=ErasureSettings)
     rank: RankSettings = field(default_factory=RankSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
 
 
@@ -153,14 +183,15 @@ def settings_of(document: Mapping[str, object]) -> Settings:
     body = dict(document)
     if body.pop("schema", SCHEMA) != SCHEMA:
         raise UnknownKey(f"{FILE}: expected schema {SCHEMA}")
-    if unknown := set(body) - set(_PARTS):
-        raise UnknownKey(f"{FILE}: unknown key {min(unknown)!r}; expected {', '.join(sorted(_PARTS))}")
+    if unknown := set(body) - {*_PARTS, "guard"}:
+        raise UnknownKey(f"{FILE}: unknown key {min(unknown)!r}; expected {', '.join(sorted((*_PARTS, 'guard')))}")
     settings = Settings(
         ledger=LedgerSettings(**_part("ledger", body)),  # type: ignore[arg-type]  # `_part` checked names and types
         intake=IntakeSettings(**_part("intake", body)),  # type: ignore[arg-type]  # likewise
         engine=EngineSettings(**_part("engine", body)),  # type: ignore[arg-type]  # likewise
         erasure=ErasureSettings(**_part("erasure", body)),  # type: ignore[arg-type]  # likewise
         rank=RankSettings(**_part("rank", body)),  # type: ignore[arg-type]  # likewise
+        guard=_guard(body.get("guard", {})),
         serve=ServeSettings(**_part("serve", body)),  # type: ignore[arg-type]  # likewise
     )
     if not settings.ledger.origin:
@@ -168,11 +199,41 @@ def settings_of(document: Mapping[str, object]) -> Settings:
     return settings
 
 
-def _part(name: str, body: Mapping[str, object]) -> dict[str, object]:
+def _guard(given: object) -> GuardSettings:
+    body = _words("guard", given, texts=False)
+    if unknown := set(body) - {item.name for item in fields(GuardSettings)}:
+        raise UnknownKey(f"{FILE}: unknown key {'guard.' + min(unknown)!r}")
+    limits = GuardLimits(**_part("limits", body, GuardLimits))  # type: ignore[arg-type]  # `_part` checked names and types
+    most = GuardLimits()
+    if limits.grant_max_min > most.grant_max_min or limits.lease_max_min > most.lease_max_min:
+        raise ConfigError(f"{FILE}: guard.limits may be shortened, not lengthened beyond 8 hours and 15 minutes")
+    databases = {}
+    for system, entry in _words("guard.databases", body.get("databases", {}), texts=False).items():
+        databases[system] = str(_words(f"guard.databases.{system}", entry).get("url_file", ""))
+        if set(_words(f"guard.databases.{system}", entry)) != {"url_file"}:
+            raise UnknownKey(f"{FILE}: guard.databases.{system} has one key, url_file")
+    parts = {name: _words(f"guard.{name}", body.get(name, {})) for name in ("minimise", "logins", "database_logins", "notices")}
+    if wrong := set(parts["minimise"].values()) - {"none", "network", "pseudonym", "null"}:
+        raise ConfigError(f"{FILE}: guard.minimise: {min(wrong)!r} is none of none, network, pseudonym, null")
+    country = body.get("session_country", "")
+    if not isinstance(country, str):
+        raise ConfigError(f"{FILE}: guard.session_country must be text")
+    return GuardSettings(session_country=country.upper(), limits=limits, databases=databases, **parts)
+
+
+def _words(place: str, given: object, *, texts: bool = True) -> dict[str, str]:
+    if not isinstance(given, dict):
+        raise UnknownKey(f"{FILE}: {place} must be a section")
+    if texts and not all(isinstance(value, str) for value in given.values()):
+        raise ConfigError(f"{FILE}: {place}: every value must be text")
+    return given
+
+
+def _part(name: str, body: Mapping[str, object], kind: type | None = None) -> dict[str, object]:
     given = body.get(name, {})
     if not isinstance(given, dict):
         raise UnknownKey(f"{FILE}: {name} must be a section")
-    defaults = _PARTS[name]()
+    defaults = (kind or _PARTS[name])()
     known = {item.name: type(getattr(defaults, item.name)) for item in fields(defaults)}
     for key, value in given.items():
         place = f"{name}.{key}"
