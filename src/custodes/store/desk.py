@@ -54,7 +54,7 @@ class Quotas:
         """
         try:
             if self._connection is None:
-                Desk(self._path).findings()  # makes the file as it should be
+                Desk(self._path)._open().close()  # noqa: SLF001  # one module; makes the file as it should be
                 self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
                 self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes from here, the record has
                 self._connection.execute(
