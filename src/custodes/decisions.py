@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from custodes import own_use
 from custodes.context.inquiry import open_cases
 from custodes.context.standing import Standing
 from custodes.disclose import erasing as disclose_erasing
@@ -105,7 +106,7 @@ def sets_for(home: Home, terms: Terms) -> tuple[str, ...]:
 def identity(home: Home) -> Identity:
     """Who sits at this command line: the login of the operating system, as `[guard.logins]` maps it. Raises `Refused`."""
     settings = home.settings.guard
-    company = settings.logins.get(own_use.login())
+    company = settings.logins.get(_os_login())
     if company is None:
         raise Refused("this login is nobody's: it is not named in [guard.logins]", hint="an administrator adds it to custodes.toml")
     return Identity(
@@ -114,6 +115,14 @@ def identity(home: Home) -> Identity:
         session_country=settings.session_country or None,
         country_source="host" if settings.session_country else "none",
     )
+
+
+def _os_login() -> str:
+    """Return the name of this process's account. Not from the environment: anybody sets LOGNAME."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
 
 
 class _Rules:

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "rules": "the rule shelf",
     "ledger": "the record: fsck, prove, checkpoint, export",
     "guard": "stand in the way at the database: plan, install, verify, uninstall",
+    "grant": "ask for a release, approve it, end it",
+    "reveal": "have one field of one subject released, recorded first",
     "verify": "check a log directory or a bundle offline",
     "world": "build a simulated company",
     "evaluate": "run a benchmark",
