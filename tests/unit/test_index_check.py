@@ -95,6 +95,12 @@ def test_a_sound_index_is_sound_everywhere(made: Path) -> None:
         assert any(f"{found.entries} roots" in claim.what for claim in told.claims)
 
 
+def test_the_index_log_by_itself_is_a_log_like_any_other(made: Path) -> None:
+    for path in (made / "home/ledger/index", made / "public/index"):
+        told = check(path, policy(made))
+        assert (told.exit_code, {claim.verdict for claim in told.claims}) == (0, {Verdict.INCLUDED}), told.as_text()
+
+
 def test_a_reader_whose_policy_does_not_list_the_index_believes_the_log_alone(made: Path) -> None:
     only = "".join(f"log {key.vkey()}\n" for key in SIGNER.keys).encode() + b"quorum none\n"
     for path in (made / "public", made / "home"):

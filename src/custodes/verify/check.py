@@ -74,7 +74,8 @@ def _log(path: Path, policy: Policy | None, report: VerifyReport) -> None:
         return
     doubt = believe(checkpoint, policy, report)
     index = path.with_name("index")
-    found = fsck(path, index=index if (index / "signed").exists() else None)
+    beside = index != path and (index / "signed").exists()  # an index log by itself is a log like any other
+    found = fsck(path, index=index if beside else None)
     report.step(
         f"contents: {found.entries} entries hashed again, {found.tiles} stored tiles and {found.records} signed roots compared, "
         f"{found.sources} sources followed"
