@@ -62,14 +62,21 @@ def serve(application: Starlette, settings: ServeSettings, home: Path, ready: Ca
         )
     except OSError as wrong:
         raise Outage(f"cannot listen on {settings.listen}: {wrong.strerror}") from None
-    ended: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: ended.append(number)) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        import uvicorn
+    import uvicorn
 
+    server = uvicorn.Server(config)
+    ended: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        ended.append(number)
+        server.should_exit = True  # a signal may come before the server has handlers of its own
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
         name = f"[{host}]" if ":" in host else host
         ready(f"{'https' if settings.certificate else 'http'}://{name}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])  # hands the signal it stopped for to the handlers above
+        server.run(sockets=[listener])  # hands the signal it stopped for to the handlers above
     finally:
         listener.close()
         for number, handler in before.items():

@@ -12,6 +12,8 @@ COMMANDS: Final = {
     "plan": "write what would be done as one reviewable script",
     "install": "put a reviewed plan in force, tried as a staff login",
     "verify": "who can still reach a protected field, and how?",
+    "declare": "two people accept a way around the guard for a while",
+    "serve": "decide, record and release over HTTP",
     "uninstall": "take everything back",
 }
 """Command → one line for `--help`. Each lives in `custodes.cli.guard.<command>` as `command`."""

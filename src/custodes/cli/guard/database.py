@@ -62,3 +62,9 @@ def target_of(home: Home, system: str, staff: tuple[str, ...]) -> Target:
     if not staff:
         raise ConfigError("whom should the database be guarded from?", hint="name each person's login: --staff LOGIN --staff LOGIN")
     return Target(system, home.datamap, staff, home.settings.guard.minimise)
+
+
+def shared_logins(home: Home, staff: tuple[str, ...]) -> list[str]:
+    """Return the staff logins that the settings give to more than one person."""
+    given = list(home.settings.guard.database_logins.values())
+    return sorted(login for login in set(staff) if given.count(login) > 1)
