@@ -75,6 +75,10 @@ def gate(home: Home) -> Gate:
         since = standing.reason_since(request.reason_code, request.reason, request.subject, request.actor, now)
         return gates.Facts(known, since)
 
+    def close() -> None:
+        reader.close()
+        leases.close()
+
     return Gate(
         gates.Seams(
             sitting=_releases(home).sitting,
@@ -90,8 +94,19 @@ def gate(home: Home) -> Gate:
             shown=lambda value, how: release.shown(value, how, lambda text: home.pseudonyms.once("value", text)),
             answer=release.answer,
             limits=limits,
+            close=close,
         )
     )
+
+
+def open_leases(home: Home) -> dict[str, list[tuple[str, int, str]]]:
+    """Return each guarded system's open leases as (id, leaf, field). One whose leaf `Gate.leases` does not know was forged."""
+    urls = {system: _address(home, system, file) for system, file in home.settings.guard.databases.items()}
+    leases = PostgresLeases(urls)
+    try:
+        return {system: leases.rows(system) for system in urls}
+    finally:
+        leases.close()
 
 
 def sets_for(home: Home, terms: Terms) -> tuple[str, ...]:

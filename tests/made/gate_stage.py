@@ -54,7 +54,7 @@ DATAMAP = """
 app-db:
   app.users:
     subject_key: id
-    fields: {id: identity, name: identity, last_ip: ip_address, note: message}
+    fields: {id: public, name: identity, last_ip: ip_address, note: message}
 """
 
 
@@ -119,16 +119,26 @@ class GateStage:
     def staff_row(self, name: str, **changes: str) -> dict[str, str]:
         unit, manager = PEOPLE[name]
         person = f"person of {name.removesuffix('2')}"
-        row = {"actor": name, "person": person, "unit": unit, "manager": manager, "country": "IE", "entity": "custodia-eu", "left": ""}
+        row = {
+            "actor": name,
+            "person": person,
+            "unit": unit,
+            "manager": manager,
+            "country": "IE",
+            "entity": "custodia-eu",
+            "left": "",
+        }
         return {**row, **changes}
 
-    def load(self, table: str, rows: list[dict[str, str]]) -> None:
-        path = self.folder / f"{table}-{len(list(self.folder.glob('*.csv')))}.csv"
+    def load(self, table: str, rows: list[dict[str, str]], at: datetime | None = None) -> None:
+        """Load rows into a context table, an hour ago unless told otherwise, each load a second after the one before."""
+        number = len(list(self.folder.glob("*.csv")))
+        path = self.folder / f"{table}-{number}.csv"
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
             writer.writeheader()
             writer.writerows(rows)
-        self.home.context().load(table, path)
+        self.home.context().load(table, path, now=at or self.now + timedelta(hours=-1, seconds=number))
 
     def actor(self, name: str) -> str:
         return self.home.pseudonyms.once("actor", name)
@@ -187,6 +197,8 @@ class GateStage:
         )
         return replace(request, **changes)
 
-    def release(self, asked: Asked | None, by: str = "dora", *, gate: Gate | None = None, key: str = SUBJECT, **changes: Any) -> Released:
+    def release(
+        self, asked: Asked | None, by: str = "dora", *, gate: Gate | None = None, key: str = SUBJECT, **changes: Any
+    ) -> Released:
         who = changes.pop("identity", self.identity(by))
         return (gate or self.gate).release(self.request(asked, by, **changes), who, self.now, key=key)

@@ -60,9 +60,11 @@ def command(  # noqa: PLR0917  # one for each option
         key = company_id(opened, subject or _only(names(subject_file)))
         made = _request(opened, field, grant, who.actor, key)
         made = replace(made, predicate=predicate, operand=operand, idempotency=idempotency)
+        gate = decisions.gate(opened)
         try:
-            released = decisions.gate(opened).release(made, who, datetime.now(UTC), key=key)
+            released = gate.release(made, who, datetime.now(UTC), key=key)
         finally:
+            gate.close()
             opened.checkpoint()
     _say(released)
     return 0

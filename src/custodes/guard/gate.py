@@ -100,7 +100,7 @@ class Seams:
 
     `sitting`: one commit under the ledger's lock, with the leaves since the last one. `facts`: staff, registry, data map, region.
     `subject`: a company id's pseudonym; `keyed`: of a value. `shown`: a value cut as its category asks; `answer`: a predicate's
-    answer over values (see `custodes.minimise.release`).
+    answer over values (see `custodes.minimise.release`). `close`: gives back what reader and leases hold open.
     """
 
     sitting: Callable[[datetime], AbstractContextManager[Sitting]]
@@ -116,6 +116,7 @@ class Seams:
     shown: Callable[[Json, str], Json]
     answer: Callable[[str, str, Sequence[Json]], Json]
     limits: Limits = field(default_factory=Limits)
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -208,6 +209,10 @@ class Gate:
         """Return releases without an outcome: a crash came between, and they count as accesses."""
         self._catch_up(now)
         return list(self._taken.unknown.values())
+
+    def close(self) -> None:
+        """Give back what it holds open at guarded databases."""
+        self._seams.close()
 
     def end_leases(self, grant: str) -> int:
         """End a grant's leases and the transactions that still see them. Call it after the revocation is recorded."""

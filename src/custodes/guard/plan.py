@@ -170,7 +170,11 @@ class _Maker:
                     f"{name}.{key.name} is {key.type}: its text depends on settings of the session, so a lease could be stretched",
                     hint="choose a subject key that is a number, a text or a uuid",
                 )
-            absent = [word for word in (*entry.fields, *entry.subject_key) if relation.column(word) is None]
+            absent = [
+                word
+                for word in (*entry.fields, *entry.subject_key, *filter(None, (entry.region_key,)))
+                if relation.column(word) is None
+            ]
             if absent:
                 raise InputError(f"the data map names {name}.{absent[0]}, which the database does not have")
             owner = self.catalogue.role(relation.owner)
@@ -240,7 +244,8 @@ class _Maker:
             yield f"grant usage on schema {quote(schema)} to {OWNER}, {REVEAL}"
             yield f"grant usage on schema {quote(safe_schema(schema))} to {STAFF}"
         for name, entry in self.mapped.items():
-            columns = ", ".join(quote(word) for word in dict.fromkeys((*entry.subject_key, *self._columns(name, entry))))
+            region = (entry.region_key,) if entry.region_key else ()  # asked before a release: where does this subject live?
+            columns = ", ".join(quote(word) for word in dict.fromkeys((*entry.subject_key, *region, *self._columns(name, entry))))
             yield f"grant select ({columns}) on {full(name)} to {OWNER}, {REVEAL}"
             yield f"drop view if exists {full(self.views[name])}"
             yield self._view(name, entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,9 @@ def revoke(*, grant: int, **options: Any) -> int:
     from custodes.home import Home
 
     hand_in("revoke-grant", lambda _home, _actor: {"grant": grant}, **options)
-    with Home.open(options["home"]) as opened:
-        # The record comes first: a lease that could not be ended is open for minutes, a grant for hours.
-        count = decisions.gate(opened).end_leases(f"g-{grant}") if opened.settings.guard.databases else 0
+    # The record came first: a lease that could not be ended is open for minutes, a grant for hours.
+    with Home.open(options["home"]) as opened, closing(decisions.gate(opened)) as gate:
+        count = gate.end_leases(f"g-{grant}")
     click.echo(f"g-{grant}: revoked; leases ended: {count}", err=True)
     return 0
 

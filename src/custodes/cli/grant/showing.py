@@ -42,8 +42,7 @@ def list_(*, home: Path, form: str) -> int:
 
     now = datetime.now(UTC)
     with Home.open(home) as opened:
-        gate = decisions.gate(opened)
-        book = decisions.asking(opened).book()
+        gate, book = decisions.gate(opened), decisions.asking(opened).book()
         rows = [document(asked, now, taken=used.releases, parent=book.parent(asked)) for asked, _, used in gate.grants(now)]
         unknown = gate.unknown(now)
     if form == "json":
