@@ -49,7 +49,7 @@ def _help(command: click.Command, parent: click.Context, name: str, depth: int =
 
 
 def formats() -> Iterator[str]:
-    """The context tables and vocabularies."""
+    """The context tables and vocabularies, and what comes out."""
     yield "# What comes in\n"
     yield "Files are NDJSON, CSV or Parquet (or .gz) with the same column names; times are RFC 3339 with a zone; identifiers are"
     yield "the company's own and are replaced by keyed pseudonyms at intake. A missing value is absent, empty (CSV) or null, and"
@@ -72,6 +72,8 @@ def formats() -> Iterator[str]:
     yield "## Vocabularies\n"
     for name in ("ACTIONS", "ACTOR_KINDS", "SCOPES", "SELECTORS", "OUTCOMES", "CATEGORIES", "COVERAGE"):
         yield f"- {name.lower().replace('_', ' ')}: {', '.join(sorted(getattr(words, name)))}"
+    yield ""
+    yield (REFERENCE / "results.inc.md").read_text(encoding="utf-8")
 
 
 def views() -> Iterator[str]:

@@ -68,6 +68,7 @@ def run(
     ranked = assemble.rank(shelf.findings, facts.gather(engine, rooms.policy, scored.by_access, shelf.findings))
     quotas = {entry.code: entry.per_week for entry in rooms.rules if entry.per_week}
     shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
+    shown, told = scored.reasoned().tell(shown, _of(shown, ranked.findings))
     pictured = pictured_facts.gather(engine, shown)
     return WatchRun(
         simulated=rooms.simulated,
@@ -79,7 +80,7 @@ def run(
         residue=explained.residue,
         explained=explained.explained,
         campaigns=tuple(shown),
-        findings=_of(shown, ranked.findings),
+        findings=told,
         cut=order.added(cut, sieve.cut),
         audit=lot_of_accesses.draw(engine, rooms.checkpoint, shown),
         not_checked=(*rooms.unconfirmed, *explained.not_checked, *shelf.not_checked),

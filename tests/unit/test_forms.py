@@ -90,10 +90,12 @@ WATCH_KEYS = {
 CAMPAIGN_KEYS = {
     *("schema", "campaign", "rank", "level", "score", "sentence", "codes", "missing", "evidence", "findings", "accesses"),
     *("actors", "subjects", "linked_subjects", "derived", "units", "countries", "first", "last", "fields", "route"),
+    "score_reasons",
 }
 FINDING_KEYS = {
     *("schema", "finding", "rule", "title", "time", "actors", "subjects", "linked_subjects", "accesses", "window", "level"),
     *("score", "sentence", "codes", "explained_by", "missing", "evidence", "questions", "innocent", "ledger", "campaign"),
+    *("score_reasons", "score_recipe"),
 }
 
 

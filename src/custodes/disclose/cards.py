@@ -98,6 +98,7 @@ class Card:
     bands: Bands | None
     against: tuple[Point, ...]
     ruled_out: tuple[Point, ...]
+    unlike: tuple[str, ...]
     innocent: tuple[Markup, ...]
     questions: tuple[Markup, ...]
     findings: tuple[FindingRow, ...]
@@ -127,6 +128,7 @@ def card(campaign: Campaign, run: WatchRun, names: Names, *, drawn: bool) -> Car
         bands=_bands(campaign, run, names) if drawn else None,
         against=tuple(Point(wording.against(code), code=code) for code in campaign.codes),
         ruled_out=_ruled_out(campaign.missing),
+        unlike=campaign.score_reasons,
         innocent=tuple(names.text(text) for text in unique((t for f in found for t in f.innocent), _MOST_POINTS)),
         questions=tuple(names.text(text) for text in unique((t for f in found for t in f.questions), _MOST_POINTS)),
         findings=tuple(_finding(finding, names) for finding in found[:_MOST_FINDINGS]),

@@ -62,6 +62,8 @@ def _campaign(campaign: Campaign, run: WatchRun, display: Display, *, colour: bo
         yield f"      looked at {words}"
     if campaign.missing:
         yield from _wrapped("      lacking   ", "; ".join(lacked(token) for token in campaign.missing[:3]))
+    if campaign.score_reasons:
+        yield from _wrapped("      unlike    ", "; ".join(campaign.score_reasons))
     rules = sorted({run.findings[name].rule for name in campaign.findings})
     yield f"      rules     {', '.join(rules)}   route {campaign.route}   campaign {campaign.campaign}"
     yield f"      look at   custodes explain {campaign.accesses[0]}"

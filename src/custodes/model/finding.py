@@ -19,7 +19,11 @@ class Evidence:
 class Finding:
     """One thing a rule saw. `accesses`: access ids; `leaves`: their ledger indexes; `score`: per mille, orders only.
 
-    `lines`: fields of the rule's own rows that its sentence names, already words (pseudonyms, counts, times).
+    `score_reasons`: which missing relations set the most unusual look apart, in words; `score_recipe`: digest of the recorded
+    recipe of the model that ordered it, empty for the cold start and where every look has a reason.
+
+    `facts`: fields of the rule's own rows that its sentence names, already words (pseudonyms, counts, times). `key`: of rule and
+    its dedup key, the same in every run that tells of the same people and things.
     """
 
     finding: str
@@ -44,12 +48,18 @@ class Finding:
     derived: tuple[str, ...] = ()
     linked_subjects: tuple[str, ...] = ()
     score: int = 0
+    score_reasons: tuple[str, ...] = ()
+    score_recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Findings that belong together: actor set x subject set x window. `rank` counts from 1 over the whole run."""
+    """Findings that belong together: actor set x subject set x window. `rank` counts from 1 over the whole run.
+
+    `score_reasons`: those of its finding with the highest score.
+    """
 
     campaign: str
     rank: int
@@ -71,3 +81,4 @@ class Campaign:
     last: datetime
     fields: tuple[str, ...]
     route: str
+    score_reasons: tuple[str, ...] = ()

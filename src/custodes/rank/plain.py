@@ -6,6 +6,7 @@ It costs the same few scans whatever the relations are, and knows nothing of tim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from custodes.engine import Engine
@@ -14,6 +15,14 @@ from custodes.rank.tail import Reference
 FEATURES: Final = ("own", "mates", "others", "habit", "unit_habit")
 """own: explained looks of this human at this subject · mates: other humans of the unit with explained looks at the subject ·
 others: such humans of any unit · habit, unit_habit: explained looks of the human, of the unit, at the same set of fields."""
+WORDS: Final[Mapping[str, str]] = {
+    "own": "looks with a reason of the actor at the subject",
+    "mates": "other people of the unit with a reason to look at the subject",
+    "others": "other people with a reason to look at the subject",
+    "habit": "looks with a reason of the actor at these fields",
+    "unit_habit": "looks with a reason of the unit at these fields",
+}
+"""Feature → what it counts, in words."""
 
 _REFERENCE: Final = 20_000
 
@@ -53,17 +62,35 @@ left join score_unit_habit v on v.unit = l.unit and v.fieldset = l.fieldset
 """
 
 
-def measures(engine: Engine) -> Mapping[int, float]:
-    """Return access → tail sum for every residue look (the highest over its subjects). Leaves temporary tables behind."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found. `sums`: access → tail sum; `rows`: access → the values of the look with that sum; `known`: of looks that
+    stand for the window; `reference`: they as a reference.
+    """
+
+    sums: Mapping[int, float]
+    rows: Mapping[int, tuple[int, ...]]
+    known: Sequence[tuple[int, ...]]
+    reference: Reference
+
+
+def measures(engine: Engine) -> Measured:
+    """Return the tail sum of every residue look (the highest over its subjects). Leaves temporary tables behind."""
     for sql in _TABLES:
         engine.run(sql)
     sample = _SAMPLE.format(n=_REFERENCE)
-    reference = Reference([_numbers(row) for row in engine.rows(_FEATURES_OF.format(looks=sample, self=1))])
+    known = [_numbers(row) for row in engine.rows(_FEATURES_OF.format(looks=sample, self=1))]
+    reference = Reference(known)
     found: dict[int, float] = {}
+    rows: dict[int, tuple[int, ...]] = {}
+    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # a million looks have few different values
     for row in engine.rows(_FEATURES_OF.format(looks="(select access, subject, human, unit, fieldset from residue)", self=0)):
         access = int(str(row[0]))
-        found[access] = max(found.get(access, 0.0), reference.tail_sum(_numbers(row)))
-    return found
+        values = _numbers(row)
+        tail = reference.tail_sum(values)
+        if access not in found or (tail, rows[access]) > (found[access], values):
+            found[access], rows[access] = tail, shared.setdefault(values, values)
+    return Measured(found, rows, known, reference)
 
 
 def _numbers(row: Sequence[object]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from custodes.engine import Engine
 from custodes.errors import PartMissing
 from custodes.rank import features, plain, synthetic, trained
 from custodes.rank.features import FEATURES, TAIL
+from custodes.rank.reasons import Reasoned, Yardstick
 from custodes.rank.synthetic import Look
 from custodes.rank.tail import Reference, Scale
 
@@ -66,19 +67,26 @@ class Scored:
     """What orders the looks without a reason.
 
     `by_access`: access → per mille. `weights`: access → what it weighs in a ring: of a thousand such looks, how many were drawn at
-    random (trained), or its per mille (cold). `method`: `trained` or `cold`. `why`: in words.
+    random (trained), or its per mille (cold). `method`: `trained` or `cold`. `why`: in words. `rows`: access → values of its look
+    that scored highest, which `yardstick` puts into words.
     """
 
     by_access: Mapping[int, int]
     weights: Mapping[int, int]
     method: str
     why: str
+    rows: Mapping[int, Row]
+    yardstick: Yardstick
     recipe: trained.Recipe | None = None
 
     @property
     def digest(self) -> str:
         """The digest of the recipe that ordered, empty for the cold start."""
         return self.recipe.digest() if self.recipe else ""
+
+    def reasoned(self) -> Reasoned:
+        """Return what can be said of the order, in words."""
+        return Reasoned(self.by_access, self.rows, self.yardstick, self.digest)
 
 
 def scores(engine: Engine, method: str = "auto") -> Scored:
@@ -88,9 +96,7 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     """
     looks = int(str(engine.rows("select count(*) from looks")[0][0]))
     if looks > MOST_LOOKS:
-        measured = plain.measures(engine)
-        places = dict(zip(measured, _ranks(list(measured.values())), strict=True))
-        return Scored(places, places, "cold", f"relations as of each look are left out beyond {MOST_LOOKS:,} looks")
+        return _plainly(plain.measures(engine))
     engine.run(_ROWS)
     engine.run(_RESIDUE)
     groups = engine.fetch("select time, subject, human, thing from score_groups order by ask")
@@ -108,10 +114,22 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
         times = [look.time for look in real]
         recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, FEATURES, trained.library())
         ranks = _ranks(model.margins(asked))
-        return Scored(*_by_access(engine, ranks, model.per_mille(asked)), "trained", why, recipe)
+        by_access, weights, rows = _by_access(engine, asked, ranks, model.per_mille(asked))
+        yardstick = Yardstick.of(FEATURES, (row for _, row in known), model.margins)
+        return Scored(by_access, weights, "trained", why, rows, yardstick, recipe)
     reference = Reference([_only(row) for _, row in known])
     ranks = _ranks([reference.tail_sum(_only(row)) for row in asked])
-    return Scored(*_by_access(engine, ranks, ranks), "cold", why)
+    by_access, weights, rows = _by_access(engine, asked, ranks, ranks)
+    yardstick = Yardstick.of(FEATURES, (row for _, row in known), lambda some: [reference.tail_sum(_only(row)) for row in some])
+    return Scored(by_access, weights, "cold", why, rows, yardstick)
+
+
+def _plainly(measured: plain.Measured) -> Scored:
+    places = dict(zip(measured.sums, _ranks(list(measured.sums.values())), strict=True))
+    why = f"relations as of each look are left out beyond {MOST_LOOKS:,} looks"
+    reference = measured.reference
+    yardstick = Yardstick.of(plain.FEATURES, measured.known, lambda some: [reference.tail_sum(tuple(row)) for row in some])
+    return Scored(places, places, "cold", why, measured.rows, yardstick)
 
 
 def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:
@@ -171,12 +189,16 @@ def _ranks(measures: Sequence[float]) -> list[int]:
     return [scale.per_mille(measure) for measure in measures]
 
 
-def _by_access(engine: Engine, ranks: Sequence[int], weights: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
-    """Return access → the highest of its looks, for both."""
+def _by_access(
+    engine: Engine, asked: Sequence[Row], ranks: Sequence[int], weights: Sequence[int]
+) -> tuple[dict[int, int], dict[int, int], dict[int, Row]]:
+    """Return access → the highest of its looks, for both; and the values of the look with the highest rank."""
     rank: dict[int, int] = {}
     weight: dict[int, int] = {}
+    best: dict[int, int] = {}
     members = engine.fetch(_MEMBERS)
     for access, ask in zip(members["access"].to_pylist(), members["ask"].to_pylist(), strict=True):
-        rank[access] = max(rank.get(access, 0), ranks[ask])
+        if access not in best or (ranks[ask], -ask) > (rank[access], -best[access]):
+            rank[access], best[access] = ranks[ask], ask
         weight[access] = max(weight.get(access, 0), weights[ask])
-    return rank, weight
+    return rank, weight, {access: asked[ask] for access, ask in best.items()}
