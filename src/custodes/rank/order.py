@@ -71,6 +71,13 @@ def within_budget(
     return shown, dict(sorted(cut.items()))
 
 
+def loud_beyond(ranked: Sequence[Campaign], shown: Sequence[Campaign]) -> tuple[Campaign, ...]:
+    """Return the campaigns at `medium` or above that are not shown, in order."""
+    kept = {campaign.campaign for campaign in shown}
+    least = LEVELS.index("medium")
+    return tuple(one for one in ranked if one.campaign not in kept and LEVELS.index(one.level) >= least)
+
+
 def added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     """Return both counts by rule added up, sorted by rule."""
     return dict(sorted((Counter(one) + Counter(other)).items()))
