@@ -49,7 +49,7 @@ class Relation:
     """Table (`r`), partitioned table (`p`), view (`v`), materialised view (`m`), foreign table (`f`) or sequence (`S`).
 
     `parents`: what it inherits from or is a partition of. `reads`: columns that the definition of a view or rule uses. `triggers`:
-    names of those that are not internal. `row_security`: "", "enabled" or "forced".
+    names of those that are not internal. `row_security`: "", "enabled" or "forced". `generated`: (column, column it is made from).
     """
 
     name: Name
@@ -62,6 +62,7 @@ class Relation:
     options: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
     row_security: str = ""
+    generated: tuple[tuple[str, str], ...] = ()
 
     def column(self, name: str) -> Column | None:
         """Return a column by its exact name."""

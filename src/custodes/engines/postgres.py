@@ -68,7 +68,11 @@ select n.nspname, c.relname, c.relkind::text, pg_get_userbyid(c.relowner),
        (select coalesce(json_agg(json_build_array(pn.nspname, p.relname) order by i.inhseqno), '[]') from pg_inherits i
         join pg_class p on p.oid = i.inhparent join pg_namespace pn on pn.oid = p.relnamespace where i.inhrelid = c.oid),
        (select coalesce(json_agg(t.tgname order by t.tgname), '[]') from pg_trigger t
-        where t.tgrelid = c.oid and not t.tgisinternal)
+        where t.tgrelid = c.oid and not t.tgisinternal),
+       (select coalesce(json_agg(json_build_array(g.attname, f.attname) order by g.attname, f.attname), '[]') from pg_attrdef e
+        join pg_attribute g on g.attrelid = e.adrelid and g.attnum = e.adnum and g.attgenerated <> ''
+        join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = e.oid and d.refobjid = e.adrelid
+        join pg_attribute f on f.attrelid = e.adrelid and f.attnum = d.refobjsubid and f.attnum <> g.attnum where e.adrelid = c.oid)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {_OURS} order by 1, 2"""
 _COLUMNS: Final = f"""
@@ -97,11 +101,30 @@ _SETTINGS: Final = (
     "'log_parameter_max_length', 'log_parameter_max_length_on_error', 'log_statement', 'log_min_duration_statement', "
     "'pgaudit.log_parameter', 'session_preload_libraries', 'shared_preload_libraries'"
 )
+
+
+def _option(name: str) -> str:
+    return f"(select substr(o, {len(name) + 2}) from unnest(s.srvoptions) o where o like '{name}=%')"
+
+
 _FACTS: Final = {
     "extension": "select extname, extversion from pg_extension",
     "foreign server": "select s.srvname, w.fdwname || ' owned by ' || pg_get_userbyid(s.srvowner) from pg_foreign_server s "
     "join pg_foreign_data_wrapper w on w.oid = s.srvfdw",
-    "server mapping": "select srvname || ' for ' || usename, '' from pg_user_mappings",
+    "server mapping": "select m.srvname || ' for ' || case when m.umuser = 0 then 'PUBLIC' else m.usename end, "
+    f"concat_ws(' ', w.fdwname, 'to', {_option('host')}, {_option('hostaddr')}, '/' || {_option('dbname')}) "
+    "from pg_user_mappings m join pg_foreign_server s on s.oid = m.srvid join pg_foreign_data_wrapper w on w.oid = s.srvfdw",
+    "foreign table": "select c.relnamespace::regnamespace || '.' || c.relname, s.srvname from pg_foreign_table f "
+    "join pg_class c on c.oid = f.ftrelid join pg_foreign_server s on s.oid = f.ftserver",
+    "rule": "select n.nspname || '.' || c.relname, w.rulename from pg_rewrite w join pg_class c on c.oid = w.ev_class "
+    f"join pg_namespace n on n.oid = c.relnamespace where w.rulename <> '_RETURN' and {_OURS}",
+    "extended statistics": "select n.nspname || '.' || c.relname, x.stxname from pg_statistic_ext x "
+    "join pg_class c on c.oid = x.stxrelid join pg_namespace n on n.oid = c.relnamespace",
+    "statistics view": "select 'pg_stats_ext', case when pg_get_viewdef('pg_catalog.pg_stats_ext'::regclass) ~ 'pg_has_role' "
+    "then 'owners only' else 'whoever reads the columns' end",
+    "large object": "select coalesce(r.rolname, 'PUBLIC'), count(distinct l.oid) || ' large objects' "
+    "from pg_largeobject_metadata l, aclexplode(l.lomacl) x left join pg_roles r on r.oid = x.grantee "
+    "where x.grantee <> l.lomowner group by 1",
     "publication": "select pubname, case when puballtables then 'all tables' else 'some tables' end || ' owned by ' "
     "|| pg_get_userbyid(pubowner) from pg_publication",
     "subscription": "select subname, pg_get_userbyid(subowner) from pg_subscription "
@@ -251,8 +274,9 @@ def _relations(
             options=tuple(options),
             triggers=tuple(triggers),
             row_security=row_security,
+            generated=tuple((made, source) for made, source in generated),
         )
-        for schema, relation, kind, owner, acl, options, row_security, parents, triggers in rows
+        for schema, relation, kind, owner, acl, options, row_security, parents, triggers, generated in rows
     )
 
 

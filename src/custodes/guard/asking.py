@@ -16,9 +16,10 @@ from typing import NoReturn
 
 from custodes.errors import CouldNotCheck, Refused
 from custodes.guard.approval import APPROVE, LONGEST, METHOD, REQUEST, Refusal, Request, Statement, written
-from custodes.guard.book import ENROL, GRANT, SLOT, Asked, Book, Leaf
+from custodes.guard.book import DECLARE, ENROL, GRANT, SLOT, SUPPRESS, Asked, Book, Leaf
 from custodes.guard.distance import Staff
 from custodes.guard.grants import OUTSIDE, RECIPROCITY, REVIEW, Terms, open_sets, terms_of
+from custodes.guard.suppressing import scope_of
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
 
@@ -74,7 +75,7 @@ class Asking:
         now = now.replace(microsecond=0)
         wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement, (SLOT,))
         wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_enrol(request, None)
-        wrong = wrong or self._may_be_granted(request, now)
+        wrong = wrong or self._may_be_granted(request, now) or self._may_suppress(request, None)
         if wrong:
             self.refuse(wrong, now, act=request.act, step="request", by=request.by)
         if request.act == GRANT and request.content["break_glass"] is True:
@@ -134,7 +135,9 @@ class Asking:
             return Refusal("same-person", "the same person has asked or approved already: one person counts once")
         if request.act == GRANT:
             return self._may_grant(asked, statement, now)
-        return self._may_enrol(request, approver)
+        if request.act == DECLARE:  # known ways around the guard are accepted with somebody from outside
+            return staff.near(approver, [request.by])
+        return self._may_enrol(request, approver) or self._may_suppress(request, approver)
 
     def _may_grant(self, asked: Asked, statement: Statement, now: datetime) -> Refusal | None:
         """An approver stands outside the requester's unit and chain, and was not granted anything by the requester lately."""
@@ -199,6 +202,21 @@ class Asking:
         if second and all(found := [staff.near(actor, [whose]) for actor in people]):
             return found[-1]
         return None
+
+    def _may_suppress(self, request: Request, second: str | None) -> Refusal | None:
+        """Nobody suppresses what is about them; the second stands outside the chains of who asks and of all that it covers."""
+        scope = scope_of(request.content) if request.act == SUPPRESS else None
+        if scope is None:
+            return None
+        staff = self.staff()
+        covered = scope.actors or staff.members(str(scope.unit))
+        if not covered:
+            return Refusal("unknown", f"staff names nobody of the unit {scope.unit}")
+        people = {staff.person(actor) for actor in covered} | set(covered)
+        for who in (request.by, *([second] if second else [])):
+            if who in people or staff.person(who) in people:
+                return Refusal("oneself", "nobody suppresses findings about themselves")
+        return staff.near(second, [request.by, *covered]) if second else None
 
     # — writing —
 

@@ -9,6 +9,9 @@ and if its nonce is new. Everything else in a leaf is somebody's word and counts
     grant              who asks does not count; each set that it names is filled by another person (`custodes.guard.grants`)
     revoke-grant       one person, at once: to end a grant is the safe side
     review             one person, not who broke the glass, says what they found
+    suppress           two people, the second outside all chains concerned (`custodes.guard.suppressing`)
+    declare            two people, the second from outside: a way around the guard that is known (`custodes.guard.declaring`)
+    show-again         one person, at once, ends a suppression: to see more is the safe side
 """
 
 from __future__ import annotations
@@ -34,13 +37,17 @@ from custodes.guard.approval import (
     request_of,
     statement_of,
 )
+from custodes.guard.declaring import refuses_declaration
 from custodes.guard.enrolment import DELAY, Key, Keys, first_keys, public_key
 from custodes.guard.grants import PENDING, Terms, ends, narrows, open_sets, refuses_terms, state, terms_of
+from custodes.guard.suppressing import refuses_scope
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
 
 ERASE, ENROL, REVOKE, HOLD, LIFT = "erase", "enrol", "revoke", "hold", "lift"
 GRANT, REVOKE_GRANT, REVIEW = "grant", "revoke-grant", "review"
+SUPPRESS, SHOW_AGAIN = "suppress", "show-again"
+DECLARE: Final = "declare"
 SLOT: Final = "two-people"
 """The one set of approvals that these acts have: two people, one of them from outside."""
 COOLING: Final = timedelta(days=14)
@@ -84,7 +91,7 @@ class Asked:
     """A request that counts. `number`: its ledger index, by which people call it.
 
     `in_force`: when an act that needs no carrying out took effect. `intent`, `done`: when an erasure was begun and completed.
-    `approvers`: whose approvals carried it. `lifted`: when a hold ended, or a grant was revoked. `reviewed`: when broken glass was.
+    `approvers`: whose approvals carried it. `lifted`: when a hold ended, or a grant or suppression was revoked. `reviewed`: when broken glass was.
     """
 
     number: int
@@ -159,6 +166,14 @@ class Book:
         """Return the legal holds in force."""
         return [asked for asked in self.requests.values() if asked.request.act == HOLD and asked.lifted is None]
 
+    def suppressions(self) -> list[Asked]:
+        """Return the suppressions that were approved and not ended; whether they have expired their reader says."""
+        return [a for a in self.requests.values() if a.request.act == SUPPRESS and a.in_force is not None and a.lifted is None]
+
+    def declarations(self) -> list[Asked]:
+        """Return the declared ways that were approved; whether they have expired their reader says."""
+        return [asked for asked in self.requests.values() if asked.request.act == DECLARE and asked.in_force is not None]
+
     def counts(self, statement: Statement) -> bool:
         """Say whether a recorded statement counted when its leaf was read."""
         return statement.nonce in self._nonces
@@ -228,7 +243,7 @@ class Book:
         own = request.act == REVOKE and request.by == request.content["actor"]
         # Broken glass and a narrower grant need no approval; the first is reviewed, the second has its parent's.
         free = request.act == GRANT and (request.content["break_glass"] is True or request.content["parent"] is not None)
-        if own or free or request.act in {HOLD, REVOKE_GRANT, REVIEW}:
+        if own or free or request.act in {HOLD, REVOKE_GRANT, REVIEW, SHOW_AGAIN}:
             self._take_effect(asked, at)
 
     def _read_answer(self, leaf: Leaf, at: datetime) -> None:
@@ -260,6 +275,8 @@ class Book:
                 self.requests[int(str(content["grant"]))].lifted = at
             case "review":
                 self.requests[int(str(content["grant"]))].reviewed = at
+            case "show-again":
+                self.requests[int(str(content["suppression"]))].lifted = at
 
     def _read_erasure(self, leaf: Leaf, at: datetime) -> None:
         number, step = leaf.what.get("request"), leaf.what.get("step")
@@ -304,6 +321,13 @@ class Book:
                 if grant is None or not broken or content.get("found") not in {"justified", "not-justified"}:
                     return Refusal("unknown", "there is no such broken glass to be reviewed")
                 return Refusal("requester", "who broke the glass does not review it") if grant.request.by == request.by else None
+            case "suppress":
+                return refuses_scope(content)
+            case "declare":
+                return refuses_declaration(content)
+            case "show-again":
+                found = any(asked.number == content.get("suppression") for asked in self.suppressions())
+                return None if found else Refusal("unknown", "no such suppression is in force")
             case "erase" | "hold":
                 everybody = request.act == HOLD and content.get("ref") == EVERYBODY
                 named = everybody or _REFERENCE.fullmatch(str(content.get("ref")))

@@ -8,11 +8,13 @@ everything back; else a staff login tries at once after the commit, and a leak r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NoReturn
 
 from custodes.catalogue import Catalogue, Database, Name
 from custodes.errors import ConfigError, EngineUnavailable, Refused
-from custodes.guard.plan import DEFAULT_MINIMISE, GUARD, Plan, full, make_plan, quote
+from custodes.guard.plan import DEFAULT_MINIMISE, GUARD, Plan, full, make_plan, quote, safe_schema
 from custodes.model.datamap import DataMap, ResourceMap
 
 _SAMPLE = 1000
@@ -64,7 +66,7 @@ def install(
         database.apply(plan.statements)
         if catalogue.reader_is_superuser:
             for login in target.staff:
-                _try_as(database, login, plan, target)
+                _try_as(database, login, plan.views, target)
     if not catalogue.reader_is_superuser and staff is not None:
         _try_afterwards(database, staff, plan, target, tried)
     return plan
@@ -79,6 +81,28 @@ def uninstall(database: Database, target: Target) -> Sequence[str]:
     return statements
 
 
+def trial(database: Database, catalogue: Catalogue, login: str, target: Target) -> None:
+    """Look as a staff login, and leave nothing behind. Raises `Refused` saying what could be read. For superusers only."""
+    views = {name: Name(safe_schema(name.schema), name.name) for name in map(_name, target.resources)}
+    made = {name: view for name, view in views.items() if catalogue.relation(name) and catalogue.relation(view)}
+    with suppress(_Done), database.transaction():
+        _try_as(database, login, made, target)
+        _roll_back()
+
+
+def _roll_back() -> NoReturn:
+    raise _Done
+
+
+class _Done(Exception):
+    """Rolls back a trial in which nothing was seen."""
+
+
+def _name(resource: str) -> Name:
+    schema, _, name = resource.rpartition(".")
+    return Name(schema or "public", name)
+
+
 def _earlier(database: Database, catalogue: Catalogue) -> list[str]:
     """Return the undoing of what is installed, or nothing."""
     if catalogue.relation(Name(GUARD, "undo")) is None:
@@ -91,7 +115,7 @@ def _try_afterwards(database: Database, staff: Callable[[str], Database], plan: 
         try:
             session = staff(login)
             try:
-                _trial(session, plan, target, leased=_is_leased(database, login))
+                _trial(session, plan.views, target, leased=_is_leased(database, login))
             finally:
                 session.close()
         except BaseException:  # whatever stops the trial: what was not tried does not stay
@@ -99,11 +123,11 @@ def _try_afterwards(database: Database, staff: Callable[[str], Database], plan: 
             raise
 
 
-def _try_as(database: Database, login: str, plan: Plan, target: Target) -> None:
+def _try_as(database: Database, login: str, views: Mapping[Name, Name], target: Target) -> None:
     """Become a login inside the open transaction. SET ROLE would not do: it leaves `session_user` as it is."""
     leased = _is_leased(database, login)
     database.rows(f"set local session authorization {quote(login)}")
-    _trial(database, plan, target, leased=leased)
+    _trial(database, views, target, leased=leased)
     database.rows("reset session authorization")
 
 
@@ -113,9 +137,9 @@ def _is_leased(database: Database, login: str) -> bool:
     return bool(database.rows(statement, (login,)))
 
 
-def _trial(session: Database, plan: Plan, target: Target, *, leased: bool) -> None:
+def _trial(session: Database, views: Mapping[Name, Name], target: Target, *, leased: bool) -> None:
     """Try what a member of staff would try first: the base table, and the protected columns of the view without a lease."""
-    for name, view in plan.views.items():
+    for name, view in views.items():
         if _can_read(session, f"select 1 from {full(name)} limit 1"):
             raise Refused(f"the trial read {name} as a staff login", hint="nothing stays installed; see what grants it that right")
         shown = " or ".join(f"s.{quote(word)} is not null" for word in masked(target, name))

@@ -1,23 +1,27 @@
 """Who can still reach a protected field, and how? Every login is walked to every field; in doubt *unknown*, never closed.
 
 A path names the principal and each step. *open*: privileges lead to the value. *unknown*: only reading code, or another system,
-could tell. *declared*: two people have signed that they know. The service's own login and leases are what the guard is; who is a
+could tell. *declared*: two people have signed that they know. The service's own logins and leases are what the guard is; who is a
 member of them has a path like any other.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
-from custodes.catalogue import PUBLIC, Catalogue, Grant, Name, Relation, Role, Routine
-from custodes.guard.plan import OWNER, REVEAL
+from custodes.catalogue import PUBLIC, Catalogue, Name, Relation, Role, Routine
+from custodes.guard.plan import GUARD, LEASE, OWNER, REVEAL, safe_schema
 from custodes.model.datamap import ResourceMap
 
 OPEN, UNKNOWN, DECLARED = "open", "unknown", "declared"
 EVERYBODY: Final = "PUBLIC"
+CATALOGUE: Final = "the catalogue"
+"""Principal of what is missing there."""
 _ATTRIBUTES: Final = {
     "replication": "REPLICATION reads the write-ahead log",
     "create_role": "CREATEROLE can grant itself a role that reads",
@@ -29,21 +33,13 @@ _BUILTIN: Final = {
     "pg_execute_server_program": OPEN,
     "pg_read_all_stats": UNKNOWN,
     "pg_monitor": UNKNOWN,
+    "pg_maintain": UNKNOWN,
+    "pg_create_subscription": UNKNOWN,
 }
-_DYNAMIC: Final = re.compile(r"\bexecute\b|\bquery_to_xml|\bdblink|\bcrosstab|\bcursor_to_xml", re.IGNORECASE)
+_PRIVILEGES: Final = {"SELECT": OPEN, "TRIGGER": OPEN, "REFERENCES": UNKNOWN, "MAINTAIN": UNKNOWN}
+_DYNAMIC: Final = re.compile(r'\bexecute\b|\bquery_to_xml|\bdblink|\bcrosstab|\bcursor_to_xml|\bts_stat\b|\bu&"', re.IGNORECASE)
 _READ_LANGUAGES: Final = ("sql", "plpgsql")
-_FACTS: Final = {
-    "server mapping": "a foreign server may lead back here",
-    "publication": "changes are sent out",
-    "subscription": "a subscription applies changes as its owner",
-    "replication slot": "a slot keeps the write-ahead log for a reader",
-    "event trigger": "an event trigger runs code at every change of the schema",
-}
-_LOGGING: Final = {
-    "log_parameter_max_length": "0",
-    "log_parameter_max_length_on_error": "0",
-    "pgaudit.log_parameter": "off",
-}
+_WORD: Final = re.compile(r"\w+")
 
 
 class Path(NamedTuple):
@@ -69,41 +65,43 @@ class Reach:
     """The report: fields with their paths, ways that concern the whole database, and what no catalogue shows."""
 
     catalogue: str
+    server_version: str
     fields: tuple[FieldReach, ...]
     database: tuple[Path, ...]
     not_covered: tuple[str, ...] = (
         "dumps and backups of the database",
         "the memory and disks of the database server",
         "what an application that may read shows to whom",
+        "logins that several people use",
     )
+
+    def ways(self) -> Iterator[tuple[str, Path]]:
+        """Yield each path with the field that it leads to; "" for those of the whole database."""
+        yield from (("", path) for path in self.database)
+        yield from ((item.field, path) for item in self.fields for path in item.paths)
 
     @property
     def open_paths(self) -> int:
         """How many ways are open or unknown; declared ones are not counted."""
-        return sum(path.verdict != DECLARED for path in (*self.database, *(way for item in self.fields for way in item.paths)))
+        return sum(path.verdict != DECLARED for _, path in self.ways())
 
 
-def reach(
-    catalogue: Catalogue,
-    mapped: Mapping[Name, ResourceMap],
-    protected: Iterable[tuple[Name, str]],
-    *,
-    staff: Sequence[str] = (),
-    declared: Mapping[tuple[str, tuple[str, ...]], str] | None = None,
-) -> Reach:
-    """Walk every login to every protected field. `declared`: (principal, steps) → by which record two people have declared it."""
-    walker = _Walker(catalogue, declared or {})
-    fields = tuple(
-        FieldReach(f"{name}.{word}", mapped[name].fields[word], tuple(walker.field(name, word))) for name, word in sorted(protected)
-    )
-    return Reach(catalogue.digest(), fields, tuple(walker.database(tuple(sorted({name.schema for name in mapped})), staff)))
+class Walker:
+    """Walks one catalogue. `declared`: (principal, steps) → by which record two people have declared it."""
 
-
-@dataclass
-class _Walker:
-    catalogue: Catalogue
-    declared: Mapping[tuple[str, tuple[str, ...]], str]
-    _held: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    def __init__(self, catalogue: Catalogue, declared: Mapping[tuple[str, tuple[str, ...]], str]) -> None:
+        self.catalogue, self._declared = catalogue, declared
+        self._roles = {role.name: role for role in catalogue.roles}
+        self._relations = {relation.name: relation for relation in catalogue.relations}
+        self._schemas = {schema.name: schema for schema in catalogue.schemas}
+        self._parts: dict[Name, list[Relation]] = defaultdict(list)
+        self._users: dict[Name, list[Relation]] = defaultdict(list)
+        for relation in catalogue.relations:
+            for parent in relation.parents:
+                self._parts[parent].append(relation)
+            for source in dict.fromkeys(source for source, _ in relation.reads):
+                self._users[source].append(relation)
+        self._held: dict[str, dict[str, tuple[str, ...]]] = {}
 
     # Who is who
 
@@ -114,7 +112,7 @@ class _Walker:
             open_ends = [login]
             while open_ends:
                 at = open_ends.pop()
-                role = self.catalogue.role(at)
+                role = self._roles.get(at)
                 for membership in role.member_of if role else ():
                     usable = membership.inherits or membership.may_set or membership.admin
                     if usable and membership.role not in found:
@@ -125,149 +123,228 @@ class _Walker:
             self._held[login] = found
         return self._held[login]
 
-    def logins(self) -> Iterator[Role]:
-        return (role for role in self.catalogue.roles if role.login and role.name != REVEAL)
-
     def path(self, principal: str, via: Sequence[str], verdict: str) -> Path:
-        by = self.declared.get((principal, tuple(via)), "")
+        """Return a path, declared if it is."""
+        by = self._declared.get((principal, tuple(via)), "")
         return Path(principal, tuple(via), DECLARED if by else verdict, by)
+
+    @cached_property
+    def _logins(self) -> list[Role]:
+        return [role for role in self.catalogue.roles if role.login and role.name not in (REVEAL, LEASE)]
 
     # One field
 
     def field(self, name: Name, word: str) -> Iterator[Path]:
         """Yield every way to one field, each principal's by itself."""
+        relation = self._relations.get(name)
+        if relation is None or relation.column(word) is None:
+            yield self.path(CATALOGUE, [f"{name}.{word} is not where the data map says"], UNKNOWN)
+            return
         found: dict[tuple[str, tuple[str, ...]], Path] = {}
-        for login in self.logins():
-            for via, verdict in self._of_login(login, name, word):
+        for verdict, via in self._code(relation):
+            found.setdefault((relation.owner, tuple(via)), self.path(relation.owner, via, verdict))
+        sources = list(self._sources(relation, word))
+        for login in self._logins:
+            for via, verdict in self._of_login(login, relation, word, sources):
                 found.setdefault((login.name, tuple(via)), self.path(login.name, via, verdict))
         yield from (found[key] for key in sorted(found))
 
-    def _of_login(self, login: Role, name: Name, word: str) -> Iterator[tuple[list[str], str]]:
+    def _code(self, relation: Relation) -> Iterator[tuple[str, list[str]]]:
+        """Yield code that runs with the table's rows, and statistics that hold values of them."""
+        for trigger in relation.triggers:
+            yield UNKNOWN, [f"trigger {trigger} on {relation.name} is handed each row"]
+        owners_only = ("statistics view", "pg_stats_ext", "owners only") in self.catalogue.facts
+        for fact in self.catalogue.facts:
+            if fact.name == str(relation.name) and fact.kind == "rule":
+                yield UNKNOWN, [f"rule {fact.detail} on {relation.name} may copy rows"]
+            if fact.name == str(relation.name) and fact.kind == "extended statistics" and not owners_only:
+                yield OPEN, [f"extended statistics {fact.detail} show values: this server's pg_stats_ext is not repaired"]
+
+    def _of_login(self, login: Role, relation: Relation, word: str, sources: Sequence[_Source]) -> Iterator[tuple[list[str], str]]:
         held = self.held(login.name)
-        for role, steps in held.items():
-            entry = self.catalogue.role(role)
-            if entry is not None and entry.superuser:
-                yield [*steps, "superuser"], OPEN
-                continue
-            for attribute, text in _ATTRIBUTES.items():
-                if entry is not None and getattr(entry, attribute):
-                    yield [*steps, text], OPEN
-            if role in _BUILTIN:
-                yield [*steps], _BUILTIN[role]
-        if any(entry is not None and entry.superuser for entry in map(self.catalogue.role, held)):
+        entries = [(entry, steps) for role, steps in held.items() if (entry := self._roles.get(role)) is not None]
+        powers = [([*steps, "superuser"], OPEN) for entry, steps in entries if entry.superuser]
+        if powers:
+            yield from powers
             return  # everything below would be true of a superuser, and say nothing
-        for source, onward, verdict in self._sources(name, word):
-            for last, first in self._readers(source, held):
-                yield [*first, *last, *onward], verdict
-        yield from self._routines(held, name, word)
+        for entry, steps in entries:
+            for attribute, text in _ATTRIBUTES.items():
+                if getattr(entry, attribute):
+                    yield [*steps, text], OPEN
+            if entry.name in _BUILTIN:
+                yield [*steps], _BUILTIN[entry.name]
+        yield from self._lease_writers(held)
+        for source, column, onward in sources:
+            for via, verdict in self._readers(source, column, held):
+                yield [*via, *onward], verdict
+        yield from self._routines(held, relation, word)
 
-    def _sources(self, name: Name, word: str) -> Iterator[tuple[tuple[Relation, str], list[str], str]]:
+    def _lease_writers(self, held: Mapping[str, Sequence[str]]) -> Iterator[tuple[list[str], str]]:
+        table = self._relations.get(Name(GUARD, "lease"))
+        for grant in table.grants if table else ():
+            if grant.privilege in ("INSERT", "UPDATE") and grant.grantee in (PUBLIC, *held) and grant.grantee != OWNER:
+                yield [*held.get(grant.grantee, ()), f"{grant.privilege} on leases: opens any field to itself"], OPEN
+        if LEASE in held:
+            yield [*held[LEASE], "opens any field to itself by a lease"], OPEN
+
+    def _sources(self, relation: Relation, word: str) -> Iterator[_Source]:
         """Yield what holds the field's values: the table, its parts, views with their owner's rights, copies."""
-        relation = self.catalogue.relation(name)
-        if relation is None:
-            return
-        yield (relation, word), [], OPEN
-        seen, open_ends = {name}, [(name, word)]
+        yield _Source(relation, word, [])
+        seen, open_ends = {relation.name}, [(relation, word)]
+        for made, source in relation.generated:
+            if source == word:
+                open_ends.append((relation, made))
+                yield _Source(relation, made, [f"generated column {made}"])
         while open_ends:
-            source, column = open_ends.pop()
-            for other in self.catalogue.relations:
-                if other.name in seen or other.name.schema.startswith("safe_"):
+            source_of, column = open_ends.pop()
+            for part in self._parts[source_of.name]:
+                if part.name not in seen:
+                    seen.add(part.name)
+                    open_ends.append((part, column))
+                    yield _Source(part, column, [f"part {part.name}"])
+            for other in self._users[source_of.name]:
+                used = any(read == source_of.name and at in ("", column) for read, at in other.reads)
+                if not used or other.name in seen or _is_ours(other):
                     continue
-                if source in other.parents:
-                    seen.add(other.name)
-                    open_ends.append((other.name, column))
-                    yield (other, column), [f"part {other.name}"], OPEN
-                elif any(read == source and used in ("", column) for read, used in other.reads):
-                    seen.add(other.name)
-                    open_ends.extend((other.name, made.name) for made in other.columns)
-                    if not _asks_the_reader(other):
-                        yield (other, ""), [f"{_kind(other)} {other.name} of {other.owner}"], OPEN
+                seen.add(other.name)
+                open_ends.extend((other, made.name) for made in other.columns)
+                if not _asks_the_reader(other):
+                    yield _Source(other, "", [f"{_kind(other)} {other.name} of {other.owner}"])
 
-    def _readers(self, source: tuple[Relation, str], held: Mapping[str, Sequence[str]]) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield (last steps, first steps) for each role of a login that may read a relation or the column of it."""
-        relation, word = source
+    def _readers(self, relation: Relation, word: str, held: Mapping[str, Sequence[str]]) -> Iterator[tuple[list[str], str]]:
+        """Yield (steps, verdict) for each role of a login that may read a relation or the column of it."""
+        if relation.owner in held:
+            yield [*held[relation.owner], f"owner of {relation.name}"], OPEN
         columns = [column for column in relation.columns if word in ("", column.name)]
-        if relation.owner in held and relation.owner != OWNER:
-            yield [f"owner of {relation.name}"], list(held[relation.owner])
-        grants = [*relation.grants, *(grant for column in columns for grant in column.grants)]
-        for grant in grants:
-            if grant.privilege not in ("SELECT", "TRIGGER") or grant.grantee in (relation.owner, OWNER, REVEAL):
+        for grant in (*relation.grants, *(grant for column in columns for grant in column.grants)):
+            if grant.privilege not in _PRIVILEGES or grant.grantee == relation.owner:
                 continue
-            if grant.grantee not in (PUBLIC, *held) or not self._may_enter(relation.name.schema, held):
-                continue
-            steps = list(held.get(grant.grantee, ()))
-            yield [f"{grant.privilege} on {relation.name} granted to {grant.grantee or EVERYBODY}"], steps
+            if grant.grantee in (PUBLIC, *held) and self._may_enter(relation.name.schema, held):
+                what = f"{grant.privilege} on {relation.name} granted to {grant.grantee or EVERYBODY}"
+                yield [*held.get(grant.grantee, ()), what], _PRIVILEGES[grant.privilege]
 
     def _may_enter(self, schema: str, held: Mapping[str, Sequence[str]]) -> bool:
-        entry = next((item for item in self.catalogue.schemas if item.name == schema), None)
+        entry = self._schemas.get(schema)
         if entry is None:
             return True
         return entry.owner in held or any(grant.privilege == "USAGE" and grant.grantee in (PUBLIC, *held) for grant in entry.grants)
 
-    def _routines(self, held: Mapping[str, Sequence[str]], name: Name, word: str) -> Iterator[tuple[list[str], str]]:
-        for routine in self.catalogue.routines:
-            called = [grant for grant in routine.grants if grant.grantee in (PUBLIC, *held) or routine.owner in held]
+    # Code that runs with somebody else's rights
+
+    @cached_property
+    def _risky(self) -> list[Routine]:
+        return [
+            routine
+            for routine in self.catalogue.routines
+            if routine.definer
+            or routine.name.name == "dblink_connect_u"
+            or (not routine.trusted and not routine.extension and routine.language != "internal")
+        ]
+
+    @cached_property
+    def _words(self) -> dict[Routine, frozenset[str]]:
+        """The words of each routine's text, in lower case."""
+        return {routine: frozenset(_WORD.findall(routine.source.lower())) for routine in self.catalogue.routines}
+
+    def _routines(self, held: Mapping[str, Sequence[str]], relation: Relation, word: str) -> Iterator[tuple[list[str], str]]:
+        for routine in self._risky:
+            called = routine.owner in held or any(grant.grantee in (PUBLIC, *held) for grant in routine.grants)
             if not called or not self._may_enter(routine.name.schema, held):
                 continue
-            if routine.name.name == "dblink_connect_u" and _granted(routine.grants, held):
+            if routine.name.name == "dblink_connect_u":
                 yield [f"{routine.name} connects without a password"], OPEN
-            if routine.definer and routine.owner not in held:
-                verdict = self._verdict(routine, name, word)
+            elif not routine.trusted and not routine.definer:
+                yield [f"routine {routine.name}({routine.arguments}) in {routine.language} runs as the server's account"], UNKNOWN
+            elif routine.owner not in held:
+                verdict = self._verdict(routine, relation, word)
                 if verdict:
                     yield [f"definer routine {routine.name}({routine.arguments}) of {routine.owner}"], verdict
 
-    def _verdict(self, routine: Routine, name: Name, word: str) -> str:
-        """Say what a definer routine gives away: "" if its owner cannot reach the field, or its text does not name the table."""
-        if not self._owner_reaches(routine.owner, name, word):
+    def _verdict(self, routine: Routine, relation: Relation, word: str) -> str:
+        """Say what a definer routine gives away: "" if its owner cannot reach the field, or its text names no holder of it."""
+        if not self._owner_reaches(routine.owner, relation, word):
             return ""
         if routine.language not in _READ_LANGUAGES or _DYNAMIC.search(routine.source):
             return UNKNOWN
-        text = routine.source.lower()
-        return OPEN if name.name.lower() in text else ""
+        tables, callers = self._naming(relation, word)
+        if self._names(routine, tables):
+            return OPEN
+        return UNKNOWN if self._names(routine, callers) else ""
 
-    def _owner_reaches(self, owner: str, name: Name, word: str) -> bool:
+    def _naming(self, relation: Relation, word: str) -> tuple[set[str], set[str]]:
+        """Return names of what holds the field, and of routines whose text leads there."""
+        tables = {source.relation.name.name.lower() for source in self._sources(relation, word)}
+        callers: set[str] = set()
+        while True:
+            more = {
+                routine.name.name.lower()
+                for routine in self.catalogue.routines
+                if routine.source and (self._names(routine, tables | callers) or _DYNAMIC.search(routine.source))
+            }
+            if more <= callers:
+                return tables, callers
+            callers |= more
+
+    def _names(self, routine: Routine, names: set[str]) -> bool:
+        words = self._words[routine]
+        return not words.isdisjoint(names) or any(not _WORD.fullmatch(name) and name in routine.source.lower() for name in names)
+
+    def _owner_reaches(self, owner: str, relation: Relation, word: str) -> bool:
         held = self.held(owner)
-        roles = [self.catalogue.role(role) for role in held]
+        roles = [self._roles.get(role) for role in held]
         if any(role is not None and role.superuser for role in roles) or not _BUILTIN.keys().isdisjoint(held):
             return True
-        relation = self.catalogue.relation(name)
-        return relation is not None and any(True for _ in self._readers((relation, word), held))
-
-    # The whole database
-
-    def database(self, schemas: Sequence[str], staff: Sequence[str]) -> Iterator[Path]:
-        """Yield ways that no single field has: later tables, other servers, replication, logs, staff who can become each other."""
-        for entry in self.catalogue.defaults:
-            if entry.kind == "r" and entry.schema in ("", *schemas):
-                for grant in entry.grants:
-                    if grant.privilege == "SELECT" and grant.grantee != entry.owner:
-                        where = entry.schema or "every schema"
-                        yield self.path(grant.grantee or EVERYBODY, [f"later tables of {entry.owner} in {where} are open"], OPEN)
-        for schema in self.catalogue.schemas:
-            for grant in schema.grants:
-                if schema.name == "public" and grant.privilege == "CREATE" and grant.grantee == PUBLIC:
-                    yield self.path(EVERYBODY, ["CREATE on schema public: names can be shadowed"], OPEN)
-        for fact in self.catalogue.facts:
-            if fact.kind in _FACTS:
-                yield self.path(fact.name, [f"{fact.kind}{': ' if fact.detail else ''}{fact.detail}", _FACTS[fact.kind]], UNKNOWN)
-            wanted = _LOGGING.get(fact.name) if fact.kind == "setting" else None
-            if wanted is not None and fact.detail != wanted:
-                yield self.path("server log", [f"{fact.name} is {fact.detail}: values of statements are logged"], OPEN)
-        for login in staff:
-            for role in set(self.held(login)) & set(staff) - {login}:
-                yield self.path(login, [*self.held(login)[role], "a colleague's login: who looked is not known"], OPEN)
+        return any(True for source in self._sources(relation, word) for _ in self._readers(source.relation, source.column, held))
 
 
-def _granted(grants: Iterable[Grant], held: Mapping[str, Sequence[str]]) -> bool:
-    return any(grant.grantee in (PUBLIC, *held) for grant in grants)
+class _Source(NamedTuple):
+    """Something that holds a field's values. `column` "" is any; `onward`: steps behind the reading of it."""
+
+    relation: Relation
+    column: str
+    onward: list[str]
+
+
+def reach(
+    catalogue: Catalogue,
+    mapped: Mapping[Name, ResourceMap],
+    protected: Iterable[tuple[Name, str]],
+    *,
+    staff: Sequence[str] = (),
+    declared: Mapping[tuple[str, tuple[str, ...]], str] | None = None,
+    tried: Iterable[tuple[str, str]] = (),
+) -> Reach:
+    """Walk every login to every protected field. `declared`: (principal, steps) → by which record two people have declared it.
+
+    `tried`: (principal, what was seen) of looks that were really taken, and of leases that no record allows: each an open path.
+    """
+    from custodes.guard.reach_whole import of_database
+
+    walker = Walker(catalogue, declared or {})
+    fields = tuple(
+        FieldReach(f"{name}.{word}", mapped[name].fields[word], tuple(walker.field(name, word))) for name, word in sorted(protected)
+    )
+    whole = {walker.path(*way) for way in of_database(walker, tuple(sorted(mapped)), staff)}
+    whole |= {walker.path(principal, [what], OPEN) for principal, what in tried}
+    return Reach(catalogue.digest(), catalogue.version_text, fields, tuple(sorted(whole)))
+
+
+def _is_ours(relation: Relation) -> bool:
+    """Say whether a relation is a safe view as the guard makes them; without its barrier it is one like any other."""
+    made = any(relation.name.schema == safe_schema(read.schema) for read, _ in relation.reads)
+    return made and relation.kind == "v" and relation.owner == OWNER and _has(relation, "security_barrier")
+
+
+_YES: Final = ("true", "on", "1", "yes")
 
 
 def _asks_the_reader(relation: Relation) -> bool:
     """A view with `security_invoker` gives nothing that its reader may not read anyway; a copy always does."""
-    return relation.kind == "v" and any(
-        option.partition("=")[0] == "security_invoker" and option.partition("=")[2] in ("true", "on", "1", "yes")
-        for option in relation.options
-    )
+    return relation.kind == "v" and _has(relation, "security_invoker")
+
+
+def _has(relation: Relation, option: str) -> bool:
+    return any(option == word.partition("=")[0] and word.partition("=")[2] in _YES for word in relation.options)
 
 
 def _kind(relation: Relation) -> str:

@@ -63,9 +63,10 @@ def request(  # options of one command
         principal, via = _way(opened, system, way)
         who = open_key(opened, key_file, passphrase_file, now)
         asking = decisions.asking(opened)
+        asked, statement = asking.draft(DECLARE, who.actor, content(system, principal, via, reason, owner, days), now)
+        signature = sign(who, statement, yes=yes)
         with asking.lock():
-            asked, statement = asking.draft(DECLARE, who.actor, content(system, principal, via, reason, owner, days), now)
-            number = asking.hand_in(asked, statement, sign(who, statement, yes=yes), now).number
+            number = asking.hand_in(asked, statement, signature, now).number
     click.echo(number)
     return 0
 
