@@ -17,7 +17,7 @@ from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
 from custodes.engines.releasing import PostgresLeases, PostgresReader
 from custodes.errors import ConfigError, CustodesError, MissingSecret, Refused
-from custodes.guard import gate as gates
+from custodes.guard import seams as gates
 from custodes.guard.approval import Refusal, Request, written
 from custodes.guard.asking import Asking, Seams
 from custodes.guard.decide import NEVER, Judge, needed_sets

@@ -14,8 +14,9 @@ from approval_stage import public_of, seed_of
 from custodes import decisions
 from custodes.guard.approval import APPROVE, Statement, sign
 from custodes.guard.book import GRANT, Asked
-from custodes.guard.gate import Gate, Lease
+from custodes.guard.gate import Gate
 from custodes.guard.grants import Terms, name_of
+from custodes.guard.seams import Lease
 from custodes.guard.words import Identity, Released, Request
 from custodes.home import Home
 from custodes.model.canonical import Json

@@ -11,112 +11,28 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final
 
 from custodes.errors import InputError, Outage, Refused
 from custodes.guard.approval import Refusal, read_time, written
 from custodes.guard.book import Asked, Book
-from custodes.guard.grants import Terms, covers, ends, name_of, number_of, open_sets, state, terms_of
-from custodes.guard.taken import ANSWERS, DECISION, OUTCOME, Intent, Taken, Used
+from custodes.guard.grants import covers, ends, name_of, number_of, state, terms_of
+from custodes.guard.seams import Facts, Lease, Seams
+from custodes.guard.taken import DECISION, OUTCOME, Intent, Taken, Used
+from custodes.guard.use import Counting, refuses_use, standing
 from custodes.guard.words import NEEDS_APPROVAL, NOT_PERMITTED, UNAVAILABLE, Decision, Known, Released
 from custodes.model.canonical import Json, canonical
 from custodes.model.draft import Draft, FieldUse, Resource, SubjectUse
 
 if TYPE_CHECKING:
-    from custodes.guard.decide import Judge
-    from custodes.guard.distance import Staff
     from custodes.guard.words import Identity, Request
     from custodes.store.released import Sitting
 
 _OBLIGATIONS: Final = {"log_before_release", "max_rows", "minimise", "notify_subject_after"}
 """What this program knows how to keep; any other obligation is a refusal."""
-PREDICATES: Final = ("same_network", "seen_from", "count_distinct")
-
-
-class Reader(Protocol):
-    """Reads protected fields of one subject, as the service's own login (`custodes_reveal`)."""
-
-    def region(self, system: str, fields: Sequence[str], key: str) -> str | None:
-        """Return the region of the subject's data as the database has it; None where it does not say, or says several."""
-
-    def read(self, system: str, fields: Sequence[str], key: str, rows: int) -> list[Mapping[str, Json]]:
-        """Return at most `rows` rows of field → value of the subject whose company id is `key`. Raises `Outage`."""
-
-
-class Lease(NamedTuple):
-    """One row of the lease table. `key`: the company's id of the subject; `leaf`: of the decision that allowed it."""
-
-    lease: str
-    grant: str
-    login: str
-    key: str
-    field: str
-    until: datetime
-    leaf: int
-
-
-class Leases(Protocol):
-    """Writes leases into a guarded database, as the login that may do nothing else (`custodes_lease`)."""
-
-    def open(self, system: str, lease: Lease) -> None:
-        """Insert a lease; committed on return. Again with the same id: nothing. Raises `Outage`."""
-
-    def end(self, grant: str) -> int:
-        """Revoke the open leases of a grant and end their logins' open transactions; return how many. Raises `Outage`."""
-
-
-class Quotas(Protocol):
-    """The quick counter (`store.desk`). The record is held against it at every use, so it can only ever be too low."""
-
-    def take(self, grant: int, limit: int, taken: int) -> bool:
-        """Take one release of a grant, atomically over all processes, if fewer than `limit` were; False if none is left.
-
-        `taken`: how many the record holds; a counter that shows more left is lowered first. Raises `NotDurable`.
-        """
-
-
-class Facts(NamedTuple):
-    """What is known of a request outside the book. `reason_since`: since when its reason is on record; None: it does not stand."""
-
-    known: Known
-    reason_since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`lease_max`: no lease lasts longer. `minimise`: category → how a value of it is shown (network · pseudonym · none · null)."""
-
-    lease_max: timedelta = timedelta(minutes=15)
-    minimise: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Seams:
-    """What the gate stands on, handed in by the composition root.
-
-    `sitting`: one commit under the ledger's lock, with the leaves since the last one. `facts`: staff, registry, data map, region.
-    `subject`: a company id's pseudonym; `keyed`: of a value. `shown`: a value cut as its category asks; `answer`: a predicate's
-    answer over values (see `custodes.minimise.release`). `close`: gives back what reader and leases hold open.
-    """
-
-    sitting: Callable[[datetime], AbstractContextManager[Sitting]]
-    judge: Judge
-    facts: Callable[[Request, Identity, datetime, str], Facts]
-    staff: Callable[[], Staff]
-    quotas: Quotas
-    reader: Reader
-    leases: Leases
-    subject: Callable[[str], str]
-    keyed: Callable[[str], str]
-    category: Callable[[str, str], str | None]
-    shown: Callable[[Json, str], Json]
-    answer: Callable[[str, str, Sequence[Json]], Json]
-    limits: Limits = field(default_factory=Limits)
-    close: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -237,7 +153,7 @@ class Gate:
             with self._seams.sitting(now) as sitting:
                 self._take(sitting)
                 # What this commit adds counts at once, and is read back as news by the next one.
-                counting = _Counting(self._taken)
+                counting = Counting(self._taken)
                 for wanted in batch:
                     number = self._one(wanted, sitting, counting, max(now, self._latest))
                     if number is not None:
@@ -261,7 +177,7 @@ class Gate:
         with self._turn, self._seams.sitting(now) as sitting:
             self._take(sitting)
 
-    def _one(self, wanted: _Wanted, sitting: Sitting, counting: _Counting, now: datetime) -> int | None:
+    def _one(self, wanted: _Wanted, sitting: Sitting, counting: Counting, now: datetime) -> int | None:
         """Judge one request under the ledger's lock and add its leaves. Returns its number among the sitting's accesses."""
         if wanted.note is not None:
             wanted.index, _ = sitting.add(wanted.note, None)
@@ -301,7 +217,7 @@ class Gate:
     # — judging —
 
     def _known(  # noqa: PLR0917  # all that a grant is held against
-        self, request: Request, identity: Identity, facts: Facts, counting: _Counting, again: str | None, now: datetime
+        self, request: Request, identity: Identity, facts: Facts, counting: Counting, again: str | None, now: datetime
     ) -> tuple[Known, Asked | None, Refusal | None]:
         """Complete what is known by what the book says of the grant, and say why the grant is not for this, if it is not."""
         asked = self._book.grant(number_of(request.grant))
@@ -313,7 +229,7 @@ class Gate:
         taken = counting.of(asked.number)
         same = again is not None and counting.again(again) is not None
         is_now = state(asked, now, taken=0 if same else taken.releases, parent=self._book.parent(asked))
-        wrong = covers(terms, request) or _refuses_use(terms, request, identity, taken, counting, same=same) or wrong
+        wrong = covers(terms, request) or refuses_use(terms, request, identity, taken, counting, same=same) or wrong
         if is_now != "approved":
             wrong = Refusal(is_now, "the grant is not in force")
         if known.region is not None and terms.region not in {None, known.region}:
@@ -331,7 +247,7 @@ class Gate:
             wrong,
         )
 
-    def _quota(self, asked: Asked | None, counting: _Counting) -> bool:
+    def _quota(self, asked: Asked | None, counting: Counting) -> bool:
         terms = terms_of(asked.request.content) if asked is not None else None
         if asked is None or terms is None:
             return False
@@ -424,70 +340,6 @@ class Gate:
     def _answers(self, request: Request, rows: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
         predicate, operand = request.predicate or "", request.operand or ""
         return [{name: self._seams.answer(predicate, operand, [row.get(name) for row in rows]) for name in request.fields}]
-
-
-class _Counting:
-    """What was taken, with what the commit at hand adds: dropped with it if it fails."""
-
-    def __init__(self, taken: Taken) -> None:
-        self._taken, self._plus = taken, Taken()
-
-    def add(self, index: int, what: Mapping[str, Json]) -> None:
-        self._plus.add(index, what)
-
-    def again(self, key: str) -> Intent | None:
-        return self._taken.again.get(key) or self._plus.again.get(key)
-
-    def of(self, grant: int) -> Used:
-        here, more = self._taken.of(grant), self._plus.of(grant)
-        return Used(here.releases + more.releases, here.subjects | more.subjects)
-
-    def answers(self, actor: str, subject: str, name: str) -> int:
-        key = (actor, subject, name)
-        return self._taken.answers.get(key, 0) + self._plus.answers.get(key, 0)
-
-
-def standing(asked: Asked, book: Book, staff: Staff, now: datetime) -> tuple[Refusal | None, int, int]:
-    """Judge a grant's people as of now: why it is dead (None if it is not), approvals that stand, and those from outside.
-
-    An approver who left, whose key was revoked, or who came near the requester kills the grant; so does a requester who left.
-    """
-    origin = book.parent(asked) or asked
-    people, outside, wrong = {staff.person(asked.request.by)}, 0, staff.may_approve(asked.request.by, asked.at, now)
-    for answer in origin.approvals:
-        approver = answer.statement.approver
-        found = staff.may_approve(approver, origin.at, now) or staff.near(approver, [asked.request.by])
-        if found is None and book.keys.of(approver, now) is None:
-            found = Refusal("no-key", f"no key of {approver} is in force")
-        if found is None and staff.person(approver) in people:
-            found = Refusal("same-person", "one person counts once")
-        people.add(staff.person(approver))
-        outside += found is None and staff.is_outside(approver)
-        wrong = wrong or found
-    if open_sets(origin):
-        wrong = wrong or Refusal("pending", "a set of approvals is not filled")
-    return wrong, len(people) - 1, outside
-
-
-def _refuses_use(
-    terms: Terms, request: Request, identity: Identity, used: Used, counting: _Counting, *, same: bool
-) -> Refusal | None:
-    if terms.break_glass and not identity.user_verified:
-        return Refusal("break-glass", "glass is broken by a person who is there")
-    if len(used.subjects | {request.subject}) > terms.distinct_subjects:
-        return Refusal("out-of-scope", "the grant covers fewer subjects")
-    if request.mode == "aggregate":
-        return Refusal("cohort", "nothing is counted over people here")
-    if request.mode == "lease" and (len(request.fields) != 1 or identity.login is None):
-        return Refusal("form", "a lease is for one field, and for a login of one's own")
-    if request.mode == "compare":
-        if request.predicate not in PREDICATES or not request.operand:
-            return Refusal("form", f"a predicate is one of {', '.join(PREDICATES)}")
-        spent = max(counting.answers(request.actor, request.subject, name) for name in request.fields)
-        return (
-            Refusal("budget", f"{ANSWERS} answers are an address: the budget is spent") if spent >= ANSWERS and not same else None
-        )
-    return None
 
 
 def _again(request: Request) -> str | None:
