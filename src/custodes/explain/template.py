@@ -123,6 +123,8 @@ def load_folder(folder: Path) -> list[Template]:
     return sorted((parse(path.read_text("utf-8"), path.name) for path in folder.glob("*.yml")), key=lambda entry: entry.code)
 
 
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe reader, the one written in C where it was built: ten times as fast."""
 _PAGES: Final = ("finds", "why", "innocent", "forger_needs", "known_gaps", "since", "strength")
 _KEYS: Final = frozenset(
     {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "params", "sql", "checks", "absent"}
@@ -133,7 +135,7 @@ _KEYS: Final = frozenset(
 def parse(text: str, name: str) -> Template:
     """Read one template file. Raises `BadRule` naming file and place."""
     try:
-        body = yaml.safe_load(text)
+        body = yaml.load(text, Loader=_LOADER)  # noqa: S506  # a safe one, see there
     except yaml.YAMLError:
         raise BadRule(f"{name}: no YAML") from None
     _known(body, _KEYS, name)

@@ -73,13 +73,16 @@ class Model:
             raise PartMissing(f"the trained score needs {LEAST} looks of each class, and has {len(real)} and {len(drawn)}")
         import numpy as np
         from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
 
         known = np.array([*real, *drawn], dtype=np.float64)
         kind = np.array([0] * len(real) + [1] * len(drawn))
         weight = np.array([1.0] * len(real) + [len(real) / len(drawn)] * len(drawn))
-        self._fitted = HistGradientBoostingClassifier(
-            max_iter=ROUNDS, monotonic_cst=[direction(name) for name in features], random_state=seed, **_SETTINGS
-        ).fit(known, kind, sample_weight=weight)
+        # One thread: on so few rows the others mostly wait, and wait busily; the model is the same.
+        with threadpool_limits(limits=1, user_api="openmp"):
+            self._fitted = HistGradientBoostingClassifier(
+                max_iter=ROUNDS, monotonic_cst=[direction(name) for name in features], random_state=seed, **_SETTINGS
+            ).fit(known, kind, sample_weight=weight)
 
     def margins(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """Return the measure that orders, log odds at equal numbers: higher is more like a look drawn at random."""
