@@ -16,7 +16,7 @@ from custodes.disclose import erasing as disclose_erasing
 from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
 from custodes.engines.releasing import PostgresLeases, PostgresReader
-from custodes.errors import ConfigError, CustodesError, MissingSecret, Refused
+from custodes.errors import ConfigError, MissingSecret, Refused
 from custodes.guard import seams as gates
 from custodes.guard.approval import Refusal, Request, written
 from custodes.guard.asking import Asking, Seams
@@ -26,7 +26,7 @@ from custodes.guard.gate import Gate
 from custodes.guard.grants import Terms
 from custodes.guard.words import Identity, Known
 from custodes.guard.words import Request as AskedFor
-from custodes.home import Home, policy_of
+from custodes.home import Home
 from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import decode
 from custodes.ledger.proof import root_of
@@ -113,7 +113,8 @@ def sets_for(home: Home, terms: Terms) -> tuple[str, ...]:
     """Return the sets of approvals that a grant of these terms needs, as policy and registry have it now."""
     if terms.break_glass:
         return ()
-    duties = [_duties(home, home.policy, subject, _categories(home, terms.system, terms.fields)) for subject in terms.subjects]
+    now, categories = datetime.now(UTC), _categories(home, terms.system, terms.fields)
+    duties = [home.lookups.duties(terms.actor, subject, categories, home.policy, now) for subject in terms.subjects]
     all_of = None if None in duties else tuple(sorted({word for found in duties for word in found or ()}))
     return needed_sets(Known(no_duty=_staff(home).has_no_duty(terms.actor), duties=all_of))
 
@@ -161,13 +162,22 @@ class _Rules:
             return
         self._seen = content
         try:
-            policy = policy_of(content)
+            policy = _policy_of(content)
         except ConfigError as wrong:
             self.wrong = str(wrong)
             return
         self.wrong = self.judge.reload(policy, content)
         if not self.wrong:
             self.policy = policy
+
+
+def _policy_of(content: bytes) -> Policy:
+    import yaml
+
+    try:
+        return Policy.of(yaml.safe_load(content))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
+        raise ConfigError("policy.yaml is no YAML") from None
 
 
 class _People:
@@ -218,28 +228,12 @@ def _known(  # noqa: PLR0917  # where each fact is kept
         no_duty=unit is None or any(unit == word or unit.startswith(f"{word}/") for word in policy.units_without_subject_duty),
         region=region,
         categories=categories,
-        duties=_duties(home, policy, request.subject, categories),
+        duties=home.lookups.duties(request.actor, request.subject, categories, policy, now),
     )
 
 
 def _categories(home: Home, system: str, names: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(home.datamap.category(system, *name.rpartition(".")[::2]) for name in names)
-
-
-def _duties(home: Home, policy: Policy, subject: str, categories: Sequence[str | None]) -> tuple[str, ...] | None:
-    """Return what protection obliges to; None if the registry cannot be asked: then everybody is protected."""
-    try:
-        classes = home.registry().classes_of([subject], datetime.now(UTC)).get(subject, ())
-    except CustodesError:
-        return None
-    duties: set[str] = set()
-    for name in classes:
-        rule = policy.protected.get(name)
-        if rule is None:
-            duties.add("outside_approver")  # a class that policy does not name is no less protected
-        elif not rule.categories or {*rule.categories} & {*categories} or None in categories:
-            duties.update(rule.obliges)
-    return tuple(sorted(duties))
 
 
 def _refuses_terms(home: Home, terms: Terms, now: datetime) -> Refusal | None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from custodes.ledger.log import Log
     from custodes.ledger.witness_quorum import Publisher
     from custodes.model.run import SourceCoverage
+    from custodes.protected.hsm import TokenKey
+    from custodes.protected.lookups import Lookups
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
     from custodes.store.desk import Desk
@@ -295,7 +297,29 @@ class Home:
         from custodes.protected.key import read_key
         from custodes.protected.registry import Registry
 
-        return Registry(self.path / "registry", read_key(self.path / "keys" / "registry.key"))
+        settings = self.settings.registry
+        if not settings.module:
+            return Registry(self.path / "registry", read_key(self.path / "keys" / "registry.key"))
+        return Registry(self.path / "registry", self._token_key)
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        """What protection obliges to for one subject, as whoever asks may learn it; what should be known of that is recorded."""
+        from custodes.guard.approval import written
+        from custodes.ledger.leaf import Kind
+        from custodes.protected.lookups import Lookups
+
+        def noted(actor: str, act: str, now: datetime) -> None:
+            self.record(Kind.DECISION, {"what": "registry", "act": act, "who": actor, "at": written(now)}, now)
+
+        return Lookups(self.registry, noted)
+
+    @cached_property
+    def _token_key(self) -> TokenKey:
+        from custodes.protected.hsm import TokenKey
+
+        settings = self.settings.registry
+        return TokenKey(settings.module, settings.token, settings.label, self.path / settings.pin_file)
 
     def engine(self) -> Engine:
         """A fresh engine that reads files of this home only. The caller closes it."""
@@ -334,9 +358,9 @@ class Home:
         from custodes.ledger.witness_quorum import recorded_gaps
         from custodes.model.run import Checkpoint, NotChecked
 
+        self.intake().take_in()
         context, accesses, registry = self.context(), self.accesses(), self.registry()
-        shelf = own_use.shelf_of(self.path)
-        own_use.note_rules(self.own_leaves(), self.record, shelf)
+        shelf = own_use.noted_shelf(self.path, self.own_leaves(), self.record)
         point = self.checkpoint()
 
         def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
@@ -356,6 +380,7 @@ class Home:
             unconfirmed=tuple(NotChecked("the record's witnesses", gap.text()) for gap in recorded_gaps(self.path / "ledger")),
             simulated=self.simulated,
             score=self.settings.rank.score,
+            memory=own_use.memory(self.desk().findings(), self.own_leaves(), self.tag_key),
             record_score=lambda recipe, digest: own_use.note_score(self.own_leaves(), self.record, recipe, digest),
         )
 
@@ -484,11 +509,6 @@ def _yaml(file: Path) -> object:
         return None
     except OSError as wrong:
         raise ConfigError(f"{file.name} cannot be read: {wrong.strerror}") from None
-
-
-def policy_of(content: bytes) -> Policy:
-    """Read the bytes of a `policy.yaml`. Raises `ConfigError`."""
-    return Policy.of(_yaml_of(content, "policy.yaml"))
 
 
 def _yaml_of(document: bytes, name: str) -> object:

@@ -78,6 +78,20 @@ class ErasureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Where the key of the registry of protected people is kept: in `keys/registry.key`, unless `module` names a PKCS#11 library.
+
+    `token` and `label`: names of token and key; `pin_file`: holds the token's PIN, in the home unless absolute. A registry has one
+    key for its life: another one knows nobody.
+    """
+
+    module: str = ""
+    token: str = ""
+    label: str = "custodes registry"
+    pin_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeSettings:
     """The guard's service (`custodes guard serve`).
 
@@ -144,6 +158,7 @@ class Settings:
     rank: RankSettings = field(default_factory=RankSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
 
 
 _PARTS: Final = {
@@ -153,6 +168,7 @@ _PARTS: Final = {
     "erasure": ErasureSettings,
     "rank": RankSettings,
     "serve": ServeSettings,
+    "registry": RegistrySettings,
 }
 _LEAST: Final = {"erasure.floor_days": ErasureSettings().floor_days, "erasure.cooling_days": ErasureSettings().cooling_days}
 _CHOICES: Final = {
@@ -193,6 +209,7 @@ def settings_of(document: Mapping[str, object]) -> Settings:
         rank=RankSettings(**_part("rank", body)),  # type: ignore[arg-type]  # likewise
         guard=_guard(body.get("guard", {})),
         serve=ServeSettings(**_part("serve", body)),  # type: ignore[arg-type]  # likewise
+        registry=RegistrySettings(**_part("registry", body)),  # type: ignore[arg-type]  # likewise
     )
     if not settings.ledger.origin:
         raise ConfigError(f"{FILE}: ledger.origin is missing")

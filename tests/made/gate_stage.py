@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from custodes.guard.seams import Lease
 from custodes.guard.words import Identity, Released, Request
 from custodes.home import Home
 from custodes.model.canonical import Json
+from custodes.protected.lookups import DECOYS
 
 FIELD, SYSTEM = "app.users.last_ip", "app-db"
 SUBJECT, OTHER = "4711", "4712"
@@ -102,6 +104,9 @@ class GateStage:
         home = Home.create(folder / "home", approvers={name: public_of(name) for name in FIRST})
         home.adopt("policy.yaml", POLICY.encode())
         home.adopt("datamap.yaml", DATAMAP.encode())
+        key = folder / "home" / "keys" / "registry.key"
+        while any(home.registry().drawn(home.pseudonyms.once("subject", name)) < DECOYS for name in (SUBJECT, OTHER)):
+            key.write_bytes(os.urandom(32))  # the key made one of them a decoy, whom more people must approve
         home.close()
         if settings:
             file = folder / "home" / "custodes.toml"

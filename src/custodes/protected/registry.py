@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -43,14 +44,29 @@ class Enrolment:
         return (self.enrolled is None or self.enrolled <= at) and (self.expires is None or at < self.expires)
 
 
-class Registry:
-    """The registry of one home, kept in `path`. `key`: 32 bytes. One writer at a time."""
+class Keyed(Protocol):
+    """A keyed hash: the registry key, wherever it is kept (a file, or a token that never hands it out)."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __call__(self, label: bytes, data: bytes, size: int) -> bytes:
+        """Return `size` bytes, at most 32, that nobody computes without the key. Raises `Outage`."""
+
+
+def keyed_by(key: bytes) -> Keyed:
+    """Return the keyed hash of a key of 32 bytes in memory."""
+
+    @cache
+    def under(label: bytes) -> bytes:
+        return blake2b(label, key=key, digest_size=32).digest()
+
+    return lambda label, data, size: blake2b(data, key=under(label), digest_size=size).digest()
+
+
+class Registry:
+    """The registry of one home, kept in `path`. `key`: 32 bytes, or a keyed hash. One writer at a time."""
+
+    def __init__(self, path: Path, key: bytes | Keyed) -> None:
         self._path = path
-        self._naming = blake2b(b"registry names", key=key, digest_size=32).digest()
-        self._sealing = blake2b(b"registry entries", key=key, digest_size=32).digest()
-        self._spare = blake2b(b"registry spare entries", key=key, digest_size=32).digest()
+        self._keyed = keyed_by(key) if isinstance(key, bytes) else key
         self._entries: dict[bytes, bytes] | None = None
 
     def enrol(self, subject: str, cls: str, expires: datetime | None = None, *, enrolled: datetime | None = None) -> bool:
@@ -102,11 +118,15 @@ class Registry:
         known = ((subject, tuple(e.cls for e in found if e.holds(at))) for subject, found in self.enrolments(subjects).items())
         return {subject: classes for subject, classes in known if classes}
 
+    def drawn(self, subject: str) -> float:
+        """Return a number in [0, 1) that the key draws for a subject, always the same: whom it makes a decoy."""
+        return int.from_bytes(self._keyed(b"registry decoys", subject.encode(), 8), "big") / 2**64
+
     def _name(self, subject: str, number: int) -> bytes:
-        return blake2b(f"{number} {subject}".encode(), key=self._naming, digest_size=_NAME).digest()
+        return self._keyed(b"registry names", f"{number} {subject}".encode(), _NAME)
 
     def _cipher(self, subject: str) -> ChaCha20Poly1305:
-        return ChaCha20Poly1305(blake2b(subject.encode(), key=self._sealing, digest_size=32).digest())
+        return ChaCha20Poly1305(self._keyed(b"registry entries", subject.encode(), 32))
 
     def _seal(self, subject: str, name: bytes, enrolment: Enrolment) -> bytes:
         plain = _packed(enrolment)
@@ -141,7 +161,7 @@ class Registry:
         return self._mark(entry[_NAME:]) == entry[:_NAME]
 
     def _mark(self, rest: bytes) -> bytes:
-        return blake2b(rest, key=self._spare, digest_size=_NAME).digest()
+        return self._keyed(b"registry spare entries", rest, _NAME)
 
     def _write(self, entries: dict[bytes, bytes]) -> None:
         slots = [name + rest for name, rest in entries.items()]
