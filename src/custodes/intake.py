@@ -16,7 +16,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import compress
@@ -35,6 +35,7 @@ from custodes.model.draft import Raw
 from custodes.model.policy import Policy
 from custodes.source import Chunk, Follow, Position, Source
 from custodes.store.gather import Gathered, Replay, Stream
+from custodes.store.manifest import read_manifest
 from custodes.store.memory import Memory
 from custodes.store.recorder import Recorder
 from custodes.store.rows import Minimiser
@@ -171,6 +172,12 @@ class Intake:
         """Complete what a killed run left, without reading anything. Raises `HomeInUse`."""
         with self._lock():
             self.settle()
+
+    def take_in(self) -> None:
+        """Store what the gate recorded since the last run; nothing while logs are being read: that run does it."""
+        if self._vault.intake.count() > read_manifest(self._home / "accesses").batches:
+            with suppress(HomeInUse):
+                self.recover()
 
     def settle(self) -> None:
         """Do what `recover` does, for a caller who holds `quiet`."""
