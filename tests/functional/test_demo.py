@@ -1,4 +1,4 @@
-"""The whole street on a simulated company: the founding case comes first, its innocent twins stay quiet, the record holds."""
+"""The whole street on a simulated company: seven misuses are found and told apart, innocent twins stay quiet, the record holds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from custodes.world import DEMO
+
 pytestmark = pytest.mark.xdist_group("demo")
 COMMAND = [sys.executable, "-m", "custodes"]
+OWN = {
+    "F01": ("D09", "V7"),
+    "F02": ("D21", "V3"),
+    "F03": ("D12", "V12"),
+    "F04": ("D14", "V21"),
+    "F05": ("D15", "V13"),
+    "F06": ("D22", "V14"),
+    "F07": ("D17", "V22"),
+}
+"""What is planted → the rule that is made for it, and the code that its campaign must lead with."""
+OTHERS = 8
+"""Most campaigns at `medium` or above about looks that no planted or innocent episode made, in 90 days of 200 staff."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,8 @@ def walk(folder: Path, seed: int) -> Street:
     home, exports = folder / "home", folder / "exports"
     said = _run("demo", "--home", str(home), "--seed", str(seed))
     watched = json.loads(_run("watch", "--home", str(home), "--format", "json", "--reveal-ids", code=1))
-    _run("world", "build", "--scenario", "F01", "--seed", str(seed), "--size", "demo", "--out", str(exports))
+    planted = ["--scenario", "demo", "--file", str(DEMO)]
+    _run("world", "build", *planted, "--seed", str(seed), "--size", "demo", "--out", str(exports))
     return Street(home, said, watched, json.loads((exports / "truth.json").read_text()))
 
 
@@ -62,6 +77,35 @@ def assert_founding_case_first(street: Street) -> None:
     assert cited <= {(row["table"], row["key"]) for row in first["evidence"]}
 
 
+def loud(street: Street) -> list[dict[str, object]]:
+    return [one for one in street.watched["campaigns"] if one["level"] in {"medium", "high"}]  # type: ignore[attr-defined]
+
+
+def assert_each_kind_found(street: Street) -> None:
+    """One campaign per planted misuse (the three people of F07 are three matters), led by its own code, said by its own rule."""
+    rules = {one["finding"]: one["rule"] for one in street.watched["findings"]}  # type: ignore[attr-defined]
+    leads: dict[str, str] = {}
+    for episode in (c for c in street.truth["campaigns"] if c["kind"] == "abuse"):  # type: ignore[attr-defined]
+        planted = {access for access, truth in episode["truth"].items() if truth == "abuse"}
+        rule, code = OWN[episode["scenario"]]
+        hit = [one for one in loud(street) if planted & set(one["accesses"])]  # type: ignore[call-overload]
+        best = max(hit, key=lambda one: len(planted & set(one["accesses"])))  # type: ignore[call-overload]
+        assert rule in {rules[name] for name in best["findings"]}, episode["scenario"]  # type: ignore[attr-defined]
+        assert best["codes"][0] == code, episode["scenario"]  # type: ignore[index]
+        assert set(best["accesses"]) <= set(episode["truth"]), episode["scenario"]  # type: ignore[call-overload]
+        assert len(hit) == (len(episode["actors"]) if episode["scenario"] == "F07" else 1), episode["scenario"]
+        seen = {access for one in hit for access in one["accesses"]}  # type: ignore[attr-defined]
+        assert len(planted & seen) >= 0.9 * len(planted), episode["scenario"]
+        leads[episode["scenario"]] = best["codes"][0]  # type: ignore[index]
+    assert sorted(leads) == sorted(OWN)
+
+
+def assert_few_others(street: Street) -> None:
+    episodes = {access for c in street.truth["campaigns"] for access in c["accesses"]}  # type: ignore[attr-defined]
+    others = [one["rank"] for one in loud(street) if not episodes & set(one["accesses"])]  # type: ignore[call-overload]
+    assert len(others) <= OTHERS, others
+
+
 def assert_twins_quiet(street: Street) -> None:
     for twin in (c for c in street.truth["campaigns"] if c["kind"] == "benign"):  # type: ignore[attr-defined]
         held = [
@@ -74,6 +118,24 @@ def assert_twins_quiet(street: Street) -> None:
 
 def test_the_first_campaign_is_the_founding_case(street: Street) -> None:
     assert_founding_case_first(street)
+
+
+def test_seven_kinds_of_misuse_are_each_named_by_their_own_rule(street: Street) -> None:
+    assert_each_kind_found(street)
+
+
+def test_few_campaigns_are_about_anything_else(street: Street) -> None:
+    assert_few_others(street)
+
+
+def test_at_least_six_kinds_are_printed_and_the_report_explains_each(street: Street) -> None:
+    campaigns = street.watched["campaigns"]
+    report = next(street.home.glob("*.html")).read_text()
+    printed = set(re.findall(r"campaign (c-[0-9a-f]{12})", street.said))
+    kinds = {one["codes"][0] for one in campaigns if one["campaign"] in printed}  # type: ignore[attr-defined]
+    assert len(kinds & {code for _, code in OWN.values()}) >= 6
+    for name in printed:
+        assert name in report
 
 
 def test_no_benign_look_alike_is_loud(street: Street) -> None:
@@ -133,4 +195,6 @@ def test_a_second_run_finds_the_same(street: Street) -> None:
 def test_other_companies_give_the_same(tmp_path: Path, seed: int) -> None:
     street = walk(tmp_path, seed)
     assert_founding_case_first(street)
+    assert_each_kind_found(street)
+    assert_few_others(street)
     assert_twins_quiet(street)

@@ -340,6 +340,17 @@ def test_a_renamed_copy_of_a_scenario_builds_with_other_knobs(tmp_path):
     assert all(reading.explains(access) == set() for access in reading.accesses if access["id"] in one["truth"])
 
 
+def test_nobody_works_before_joining_or_after_leaving(innocent):
+    staff = table(innocent, "staff")
+    left = {row["actor"]: moment(row["left"]) for row in staff if row["left"]}
+    joined = {row["actor"]: moment(row["joined"]) for row in staff if row["joined"]}
+    times = [(one["actor"], moment(one["time"])) for one in accesses(innocent)]
+    gone = {actor for actor, time in times if actor in left and time < left[actor]}
+    assert gone, "some who left had worked here"
+    assert not [actor for actor, time in times if actor in left and time >= left[actor]]
+    assert not [actor for actor, time in times if actor in joined and time < joined[actor]]
+
+
 def test_twins_come_as_often_as_asked(tmp_path):
     built = world.build(["S13"], seed=1, out=tmp_path / "a", size="tiny", twins=3)
     assert built.campaigns == ("S13-1", "B06-1", "B06-2", "B06-3")

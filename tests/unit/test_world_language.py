@@ -9,6 +9,7 @@ import pytest
 
 from custodes.errors import ConfigError, InputError, UnreadableFile
 from custodes.model.tables import TABLES
+from custodes.world import DEMO
 from custodes.world.access import COLUMNS
 from custodes.world.language import LEVELS, library
 
@@ -50,6 +51,24 @@ def test_our_file_holds_thirty_abuses_twenty_twins_and_the_founding_case():
     assert kinds.count("abuse") == 31
     assert kinds.count("benign") == 20
     assert ours.scenario("F01").twins == ("B01", "B07", "B08", "B10", "B12", "B17")
+
+
+def test_a_world_is_a_name_for_scenarios_that_stand_beside_each_other(tmp_path):
+    shelf = library(DEMO)
+    assert [one.id for one in shelf.named(["demo", "S05"])] == ["F01", "F02", "F03", "F04", "F05", "F06", "F07", "S05"]
+    twins = [twin for one in shelf.named(["demo"]) for twin in one.twins]
+    assert len(twins) == len(set(twins)), "each innocent twin stands in the company once"
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"schema": "custodes.scenarios/1", "worlds": {"w": ["S05", "S99"]}}), "utf-8")
+    with pytest.raises(InputError, match="S99"):
+        library(file)
+
+
+def test_the_parts_of_the_demo_expect_what_the_scenarios_that_they_make_smaller_expect():
+    ours = library()
+    file = json.loads(DEMO.read_text("utf-8"))
+    for body in file["composites"]:
+        assert body["expect"] == ours.scenario(body["extends"]).expect, body["id"]
 
 
 def test_every_row_and_column_is_in_the_contract():

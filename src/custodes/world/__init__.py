@@ -7,6 +7,12 @@ plant uses stands in the innocent background too; and nobody who judges may read
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 from custodes.world.builder import Built, build
 
-__all__ = ["Built", "build"]
+DEMO: Final = Path(__file__).with_name("demo.json")
+"""The scenario file of `custodes demo`; its world is `demo`."""
+
+__all__ = ["DEMO", "Built", "build"]

@@ -55,7 +55,7 @@ def build(
     file: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Built:
-    """Build a world with these scenarios into `out`; each abuse scenario brings each of its twins `twins` times.
+    """Build a world with these scenarios (or worlds of `file`) into `out`; each abuse scenario brings each twin `twins` times.
 
     `size` defaults to the largest that the scenarios ask for. `progress` is called with (days done, days in all).
     Raises `ConfigError` for unknown names and for an episode that does not fit, `InputError` for a faulty scenario file.
@@ -65,7 +65,7 @@ def build(
         raise ConfigError(f"no level {level!r}", hint=f"known: {', '.join(LEVELS)}")
     if twins < 0:
         raise ConfigError("twins: expected a whole number, 0 or more")
-    named = [shelf.scenario(name) for name in scenarios]
+    named = shelf.named(scenarios)
     measure = _size(shelf, named, size)
     folder = _folder(Path(out))
     world = _World(shelf, measure, seed, level, folder)

@@ -106,11 +106,11 @@ class Staff:
         at = day * DAY + self.start
         if self.leave[0] <= at < self.leave[1]:
             return False
-        return (
-            (self.joined is None or at >= self.joined)
-            and (self.left is None or at < self.left)
-            and (self.away_from is None or at < self.away_from)
-        )
+        return self.employed(at) and (self.away_from is None or at < self.away_from)
+
+    def employed(self, time: int) -> bool:
+        """Say whether `time` lies between joining and leaving: work that was put off is not done by one who is gone."""
+        return (self.joined is None or time >= self.joined) and (self.left is None or time < self.left)
 
     def on_shift(self, time: int) -> bool:
         """Say whether `time` lies within a shift."""

@@ -1,6 +1,7 @@
 """The language of a scenario file, read into values and checked against the public input contract. Nothing is executed here.
 
-A file holds scenarios under `abuse`, `benign` and `composites`, and may hold a `world` (the company). Whatever a scenario names -
+A file holds scenarios under `abuse`, `benign` and `composites`, may hold a `world` (the company), and `worlds`: a name for several
+scenarios that stand beside each other in one company. Whatever a scenario names -
 table, column, field, group, row, act, knob - must exist, or the file is refused with the place of the fault: a slip of the pen
 must not quietly plant nothing.
 """
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -120,10 +121,11 @@ class Charter:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Every scenario that can be built, by id, and the company it happens in."""
+    """Every scenario that can be built, by id, the company it happens in, and names for several scenarios in one company."""
 
     scenarios: Mapping[str, Scenario]
     charter: Charter
+    worlds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def scenario(self, name: str) -> Scenario:
         """Return a scenario by id. Raises `ConfigError` that names the known ones."""
@@ -132,6 +134,10 @@ class Library:
             known = ", ".join(sorted(self.scenarios))
             raise ConfigError(f"no scenario {name!r} in this file", hint=f"known: {known}")
         return found
+
+    def named(self, names: Iterable[str]) -> list[Scenario]:
+        """Return scenarios by id, those of a world in its place. Raises `ConfigError` like `scenario`."""
+        return [self.scenario(one) for name in names for one in self.worlds.get(name, (name,))]
 
 
 def library(file: Path | None = None) -> Library:
@@ -165,7 +171,13 @@ def _library(ours: Mapping[str, object], theirs: Mapping[str, object], where: st
     charter = _charter(_mapping(theirs.get("world") or ours["world"], f"{where}: world"))
     for scenario in made.values():
         _check(scenario, charter, made, f"{where}: {scenario.id}")
-    return Library(made, charter)
+    worlds = {
+        name: tuple(str(one) for one in _list(entry, name)) for name, entry in _mapping(theirs.get("worlds", {}), where).items()
+    }
+    for name, members in worlds.items():
+        if unknown := set(members) - set(made):
+            raise InputError(f"{where}: the world {name!r} names {min(unknown)!r}, which does not exist")
+    return Library(made, charter, worlds)
 
 
 def _bodies(document: Mapping[str, object]) -> Iterator[Mapping[str, object]]:

@@ -62,8 +62,8 @@ class Office:
         return Dice(self.seed, part)
 
     def add(self, time: int, access: Access, staff: Staff) -> None:
-        """Take one background access; what lies outside the world's days was never exported."""
-        if 0 <= time < self.calendar.end:
+        """Take one background access; what lies outside the world's days was never exported, and nobody works after leaving."""
+        if 0 <= time < self.calendar.end and staff.employed(time):
             day = time // DAY
             self.count[day] = self.count.get(day, 0) + 1
             self.accesses.add(time, access, staff)
