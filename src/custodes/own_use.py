@@ -7,16 +7,19 @@ of the operating system, which the machine vouches for and nobody else; it becom
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from custodes.explain.wholeness import OwnUse
+from custodes.guard.book import Book
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
+from custodes.model.run import Change
 from custodes.model.words import UNKNOWN_ACTOR
+from custodes.rank import again, suppress
 from custodes.rule import Rule, load_shelf
 from custodes.store.own_leaves import OwnLeaf
 
@@ -58,6 +61,22 @@ def note_score(leaves: Sequence[OwnLeaf], record: Record, recipe: Mapping[str, J
         record(Kind.POLICY, {"what": "score", "sha256": digest, "recipe": dict(recipe)})
 
 
+def memory(
+    findings: Iterable[Mapping[str, object]], leaves: Sequence[OwnLeaf], tag_key: Callable[[str], bytes | None]
+) -> again.Memory:
+    """Return what a run remembers: `findings` of the desk, the suppressions in force now, and how those call a subject."""
+    return again.Memory(again.read(findings), suppress.in_force(Book.of(leaves), datetime.now(UTC)), suppress.referring(tag_key))
+
+
+def note_verdicts(record: Record, changes: Sequence[Change]) -> None:
+    """Record which findings are judged otherwise than before, and how. Durable on return."""
+    if changes:
+        told: list[Json] = [
+            {"finding": one.finding, "rule": one.rule, "change": one.change, "was": one.was, "now": one.now} for one in changes
+        ]
+        record(Kind.DECISION, {"what": "verdicts", "changes": told})
+
+
 def shelf_of(home: Path) -> list[Rule]:
     """Return the package's rules and those in the home's folder `rules`, sorted by code; both keep the same contract.
 
@@ -65,6 +84,13 @@ def shelf_of(home: Path) -> list[Rule]:
     """
     own = home / FOLDER
     return load_shelf(own if own.is_dir() else None)
+
+
+def noted_shelf(home: Path, leaves: Sequence[OwnLeaf], record: Record) -> list[Rule]:
+    """Return the shelf (`shelf_of`), recorded (`note_rules`)."""
+    shelf = shelf_of(home)
+    note_rules(leaves, record, shelf)
+    return shelf
 
 
 def login() -> str:

@@ -301,6 +301,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         derived=_words(draft, "derived"),
         linked_subjects=linked,
         facts=facts,
+        key=_key(draft),
     )
 
 
@@ -308,6 +309,14 @@ def _name(rule: Rule, accesses: Sequence[str]) -> str:
     """Return the finding's id: a hash of rule, version and accesses, so that a second run makes no new finding."""
     text = "\n".join((rule.code, str(rule.version), *sorted(accesses)))
     return "f-" + blake2b(text.encode(), digest_size=10, person=b"custodes finding").hexdigest()
+
+
+def _key(draft: Draft) -> str:
+    """Return a word for the rule and the values of its dedup key: the same in every run that tells of the same things."""
+    places = [draft.where[name] for name in draft.rule.dedup_key]
+    values = sorted({"\x1f".join(str(row[place]) for place in places) for row in draft.rows})
+    text = "\n".join((draft.rule.code, *values))
+    return "k-" + blake2b(text.encode(), digest_size=10, person=b"custodes key").hexdigest()
 
 
 def _codes(draft: Draft, told: Told) -> tuple[str, ...]:

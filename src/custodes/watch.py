@@ -15,7 +15,7 @@ from custodes.model.canonical import Json
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
 from custodes.model.run import Checkpoint, NotChecked, RankedBy, SourceCoverage, WatchRun
-from custodes.rank import assemble, facts, lot_of_accesses, order, ring_looks, score, sift
+from custodes.rank import again, assemble, coarse, facts, fairness, lot_of_accesses, order, ring_looks, score, sift, suppress
 from custodes.rank import pictured as pictured_facts
 
 Say = Callable[[str], None]
@@ -23,7 +23,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """What a run stands on, handed in by the composition root. `build_views`: makes the views over the stored rows."""
+    """What a run stands on, handed in by the composition root. `build_views`: makes the views over the stored rows.
+
+    `memory`: what earlier runs left on the desk, and what two people agreed not to be shown.
+    """
 
     engine: Engine
     build_views: Callable[[Engine, datetime | None, datetime | None], None]
@@ -37,6 +40,7 @@ class Rooms:
     unconfirmed: Sequence[NotChecked] = ()
     simulated: bool = False
     score: str = "auto"
+    memory: again.Memory = field(default_factory=again.Memory)
     record_score: Callable[[Mapping[str, Json], str], None] = lambda _values, _digest: None
 
 
@@ -52,7 +56,7 @@ def run(
 
     Deterministic: the same record gives the same run. `say` gets one short line as each step begins.
     """
-    engine = rooms.engine
+    engine, memory = rooms.engine, rooms.memory
     say("looking at the accesses with the context of their time")
     rooms.build_views(engine, since, until)
     say("asking each look for its innocent reason")
@@ -62,14 +66,23 @@ def run(
     if scored.recipe:
         rooms.record_score(scored.recipe.as_values(), scored.digest)  # a model orders nothing before its recipe is recorded
     ring_looks.build(engine, scored.weights)
-    sieve = sift.Sieve(scored.by_access, budget)
+    sieve = sift.Sieve(scored.by_access, budget, {leaf for one in memory.known for leaf in one.leaves})
     shelf = rule.run_shelf(engine, rooms.rules, rooms.loaded, sieve)
     say("putting it in order")
-    ranked = assemble.rank(shelf.findings, facts.gather(engine, rooms.policy, scored.by_access, shelf.findings))
+    printed = coarse.of_staff(engine)
+    known_facts = facts.gather(engine, rooms.policy, scored.by_access, shelf.findings, printed)
+    kept, suppressed = suppress.divide(shelf.findings, memory.suppressions, memory.refer, known_facts.places)
+    held_back = {finding.finding for finding in shelf.findings}.difference(finding.finding for finding in kept)
+    ran = {use.code for use in shelf.uses}
+    days = {entry.code: entry.dedup_days for entry in rooms.rules if entry.code in ran}
+    seen = again.compare(memory.known, kept, again.Ran(sieve.met, days, held_back, since, until))
+    ranked = assemble.rank(kept, known_facts)
     quotas = {entry.code: entry.per_week for entry in rooms.rules if entry.per_week}
     shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
     shown, told = scored.reasoned().tell(shown, _of(shown, ranked.findings))
-    pictured = pictured_facts.gather(engine, shown)
+    held = order.loud_beyond(ranked.campaigns, shown)
+    pictured = pictured_facts.gather(engine, shown, printed)
+    drawn = lot_of_accesses.draw(engine, rooms.checkpoint, shown, pictured.accesses)
     return WatchRun(
         simulated=rooms.simulated,
         since=since or pictured.since,
@@ -82,7 +95,15 @@ def run(
         campaigns=tuple(shown),
         findings=told,
         cut=order.added(cut, sieve.cut),
-        audit=lot_of_accesses.draw(engine, rooms.checkpoint, shown),
+        held_back=held,
+        held_findings=_of(held, ranked.findings),
+        audit=drawn.accesses,
+        audit_of=drawn.of,
+        suppressed=suppressed,
+        changes=seen.changes,
+        same=seen.same,
+        repeats=seen.repeats,
+        fairness=fairness.measure(engine, sieve.found, printed),
         not_checked=(*rooms.unconfirmed, *explained.not_checked, *shelf.not_checked),
         failed_rules=tuple(shelf.failed),
         coverage=rooms.coverage(engine),

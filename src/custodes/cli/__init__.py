@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "context": "load context tables: staff, tickets, cases, …",
     "ingest": "read access logs",
     "watch": "explain, detect, rank: who looked at whose data without a reason?",
+    "findings": "what earlier runs found: list, label, hold back with a second person",
     "explain": "every explanation tried for one access, and what each lacked",
     "rules": "the rule shelf",
     "ledger": "the record: fsck, prove, checkpoint, export",

@@ -93,7 +93,7 @@ def command(
 
 def run_watch(home: Home, *, since: datetime | None, until: datetime | None, budget: int) -> WatchRun:
     """Run the main path over a home, saying each step on stderr where a person watches; keep what was found on the desk."""
-    from custodes import watch
+    from custodes import own_use, watch
     from custodes.disclose.document import finding_of
 
     rooms = home.rooms()
@@ -101,9 +101,21 @@ def run_watch(home: Home, *, since: datetime | None, until: datetime | None, bud
         run = watch.run(rooms, since=since, until=until, budget=budget, say=talk())
     finally:
         rooms.engine.close()
-    home.desk().save_findings(
-        [finding_of(run.findings[name], campaign.campaign) for campaign in run.campaigns for name in campaign.findings]
-    )
+    own_use.note_verdicts(home.record, run.changes)  # before the desk forgets what it said, and before anything is shown
+    span = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+    rows = [
+        {
+            **finding_of(finding, campaign.campaign),
+            "key": finding.key,
+            "run": span,
+            "repeats": run.repeats.get(finding.finding, 0),
+        }
+        for campaign in run.campaigns
+        for finding in (run.findings[name] for name in campaign.findings)
+    ]
+    home.desk().update(rows, {change.finding: change.change for change in run.changes}, run.same)
+    if run.checkpoint and run.audit:
+        home.desk().keep_slots(run.audit, run.checkpoint.root, run.audit_of)
     return run
 
 
@@ -130,6 +142,8 @@ def revealer(home: Home, run: WatchRun) -> Callable[[str], str]:
         wanted.update(row.key for row in campaign.evidence)
     for finding in run.findings.values():
         wanted.update(row.key for row in finding.evidence)
+    for one in run.suppressed:
+        wanted.update((*one.actors, one.by, one.approved_by))
     names = home.reveal_simulated(wanted)
     return lambda word: names.get(word, word)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from custodes.model.finding import Campaign, Evidence, Finding
-from custodes.model.run import WatchRun
+from custodes.model.run import Change, Fairness, Suppressed, WatchRun
 
 Reveal = Callable[[str], str]
 Value = object
@@ -28,6 +28,11 @@ def document(run: WatchRun, reveal: Reveal) -> dict[str, Value]:
         "findings": [finding_of(finding, campaign, reveal) for finding, campaign in _shown(run)],
         "cut": [{"rule": rule, "campaigns": count} for rule, count in run.cut.items()],
         "audit": [reveal(access) for access in run.audit],
+        "audit_of": run.audit_of,
+        "suppressed": [suppressed_of(one, reveal) for one in run.suppressed],
+        "changes": [change_of(one) for one in run.changes],
+        "repeats": dict(sorted((name, count) for name, count in run.repeats.items() if name in run.findings)),
+        "fairness": None if run.fairness is None else fairness_of(run.fairness),
         "not_checked": [{"what": item.what, "why": item.why} for item in (*run.failed_rules, *run.not_checked)],
         "coverage": {
             "accesses": run.accesses,
@@ -119,6 +124,57 @@ def finding_of(finding: Finding, campaign: str, reveal: Reveal = str) -> dict[st
         "innocent": list(finding.innocent),
         "ledger": list(finding.leaves),
         "campaign": campaign,
+    }
+
+
+def suppressed_of(one: Suppressed, reveal: Reveal = str) -> dict[str, Value]:
+    """Return a suppression in force, with how many findings it holds back."""
+    return {
+        "request": one.number,
+        "rule": one.rule,
+        "actors": [reveal(actor) for actor in one.actors],
+        "unit": one.unit,
+        "subjects": one.subjects,
+        "reason": one.reason,
+        "by": reveal(one.by),
+        "approved_by": reveal(one.approved_by),
+        "until": _time(one.until),
+        "findings": one.findings,
+    }
+
+
+def change_of(one: Change) -> dict[str, Value]:
+    """Return how one verdict differs from an earlier run's."""
+    return {
+        "finding": one.finding,
+        "rule": one.rule,
+        "change": one.change,
+        "was": one.was,
+        "now": one.now,
+        "gained": list(one.gained),
+    }
+
+
+def fairness_of(table: Fairness) -> dict[str, Value]:
+    """Return the fairness table: rates are findings per 1,000 accesses."""
+    return {
+        "groups": [
+            {
+                "by": row.dimension,
+                "group": row.name,
+                "actors": row.actors,
+                "accesses": row.accesses,
+                "findings": row.findings,
+                "per_1000": row.rate,
+                "interval": [row.low, row.high],
+            }
+            for row in table.groups
+        ],
+        "spreads": [
+            {"by": one.dimension, "groups": one.groups, "highest": one.highest, "lowest": one.lowest, "ratio": one.ratio}
+            for one in table.spreads
+        ],
+        "without_history": {"looks": table.new_looks, "residue": table.new_residue},
     }
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from custodes.disclose import beyond
 from custodes.disclose.cards import Card, card, place
 from custodes.disclose.said import Names, counted, window
 from custodes.model import wording
@@ -127,6 +128,18 @@ class FurtherRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FairRow:
+    """How findings fall on one group of staff."""
+
+    by: str
+    group: str
+    actors: str
+    accesses: str
+    findings: str
+    rate: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointPart:
     """The record's last signed checkpoint."""
 
@@ -151,6 +164,9 @@ class Page:
     undrawn: str
     further: tuple[FurtherRow, ...]
     cut: tuple[str, ...]
+    beyond: tuple[Markup, ...]
+    fairness: tuple[FairRow, ...]
+    fair_said: tuple[str, ...]
     waterfall: WaterfallPart
     heat: HeatPart
     not_checked: tuple[NotChecked, ...]
@@ -180,6 +196,9 @@ def page_of(run: WatchRun, names: Names) -> Page:
         undrawn=_undrawn(cards),
         further=_further(ordered[len(carded) :], names),
         cut=_cut(run, len(ordered) - len(carded)),
+        beyond=tuple(names.text(line) for line in (*map(beyond.suppression, run.suppressed), *beyond.changes(run))),
+        fairness=_fairness(run),
+        fair_said=tuple(beyond.fairness(run.fairness)) if run.fairness else (),
         waterfall=_waterfall(run),
         heat=_heat(run),
         not_checked=run.not_checked,
@@ -298,6 +317,20 @@ def _cut(run: WatchRun, rest: int) -> tuple[str, ...]:
         told = ", ".join(f"{grouped(count)} led by {rule}" for rule, count in sorted(run.cut.items()))
         said.append(f"Beyond {grouped(run.budget)} campaigns a week, not shown: {told}.")
     return tuple(said)
+
+
+def _fairness(run: WatchRun) -> tuple[FairRow, ...]:
+    return tuple(
+        FairRow(
+            by=row.dimension,
+            group=row.name,
+            actors=grouped(row.actors),
+            accesses=grouped(row.accesses),
+            findings=grouped(row.findings),
+            rate=f"{row.rate:.1f} ({row.low:.1f}–{row.high:.1f})",
+        )
+        for row in (run.fairness.groups if run.fairness else ())
+    )
 
 
 def _matrix(run: WatchRun, names: Names) -> MatrixPart:

@@ -23,6 +23,8 @@ def pseudonyms_of(run: WatchRun) -> set[str]:
     names = {cell.actor for cell in run.cells} | {cell.subject for cell in run.cells} | set(run.actors)
     names |= {mark.actor for mark in run.marks} | {span.actor for span in run.spans}
     texts: list[str] = [item.why for item in (*run.not_checked, *run.failed_rules)]
+    for one in run.suppressed:
+        names.update((*one.actors, one.by, one.approved_by))
     for campaign in run.campaigns:
         names.update(campaign.actors, campaign.subjects, campaign.linked_subjects)
         names.update(row.key for row in campaign.evidence)

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
+from custodes.disclose import beyond
 from custodes.minimise.display import Display
 from custodes.model.finding import Campaign
 from custodes.model.run import WatchRun
@@ -26,7 +27,7 @@ def as_text(run: WatchRun, display: Display, *, colour: bool = False, most: int 
         yield ""
         yield from _campaign(campaign, run, display, colour=colour)
     yield ""
-    yield from _rest(run, most)
+    yield from _rest(run, display, most)
 
 
 def headline(run: WatchRun) -> Iterator[str]:
@@ -79,12 +80,14 @@ def _people(actors: tuple[str, ...], run: WatchRun, display: Display) -> str:
     return ", ".join(told(actor) for actor in actors[:6]) + more
 
 
-def _rest(run: WatchRun, most: int) -> Iterator[str]:
+def _rest(run: WatchRun, display: Display, most: int) -> Iterator[str]:
     if len(run.campaigns) > most:
         yield f"{len(run.campaigns) - most} further campaigns within the budget: --format json or --report FILE.html shows them."
     if run.cut:
         told = ", ".join(f"{count} led by {rule}" for rule, count in run.cut.items())
         yield f"Beyond {run.budget} campaigns a week: {told}."
+    for line in beyond.lines(run):
+        yield from _wrapped("", display.text(line), "  ")
     if run.audit:
         more = f" and {len(run.audit) - 3} more" if len(run.audit) > 3 else ""
         yield f"To be looked at by lot, so that nobody knows where nobody looks: {', '.join(run.audit[:3])}{more}"

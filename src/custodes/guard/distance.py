@@ -96,6 +96,10 @@ class Staff:
         units = self._units(actor)
         return not units or any(_under(unit, self._policy.units_without_subject_duty) for unit in units)
 
+    def members(self, unit: str) -> tuple[str, ...]:
+        """Return all accounts that ever were of a unit or of one below it, sorted."""
+        return tuple(sorted(actor for actor in self._rows if any(_under(own, [unit]) for own in self._units(actor))))
+
     def _units(self, actor: str) -> set[str]:
         return {row.unit for row in self._rows.get(actor, ()) if row.unit}
 

@@ -115,6 +115,95 @@ class RankedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A suppression in force and how many findings it holds back. `subjects`: how many it names; `until`: exclusive."""
+
+    number: int
+    rule: str
+    unit: str | None
+    actors: tuple[str, ...]
+    subjects: int
+    reason: str
+    by: str
+    approved_by: str
+    until: datetime
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the desk holds of an earlier finding. `since`, `until`: of the run that told it, None is open.
+
+    `repeats`: how often it grew by new accesses; `withdrawn`: a later run found a reason for all of it.
+    """
+
+    finding: str
+    rule: str
+    key: str
+    level: str
+    codes: tuple[str, ...]
+    explained_by: tuple[str, ...]
+    leaves: frozenset[int]
+    first: datetime
+    last: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    repeats: int = 0
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A verdict that differs from an earlier one over the same accesses.
+
+    `change`: withdrawn · weakened · strengthened · changed · found again; `now`: the level, None if nothing is found any more;
+    `gained`: templates that now explain and did not before.
+    """
+
+    finding: str
+    rule: str
+    change: str
+    was: str
+    now: str | None
+    gained: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Findings and accesses of one group of staff. `rate`, `low`, `high`: per 1,000 accesses, with its 95 % interval."""
+
+    dimension: str
+    name: str
+    actors: int
+    accesses: int
+    findings: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Highest to lowest rate among groups with enough accesses; `ratio` is None if the lowest is 0 or they are fewer than 2."""
+
+    dimension: str
+    groups: int
+    highest: str
+    lowest: str
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fairness:
+    """How findings fall on groups of staff. Shares are of looks and of unexplained looks, by actors without history."""
+
+    groups: tuple[Group, ...]
+    spreads: tuple[Spread, ...]
+    new_looks: float
+    new_residue: float
+
+
+@dataclass(frozen=True, slots=True)
 class WatchRun:
     """Everything that the text form, the JSON, SARIF and the report are made from."""
 
@@ -149,3 +238,14 @@ class WatchRun:
     waterfall: Mapping[str, int] = field(default_factory=dict)
     """Explained looks, each counted once, under its strongest reason (ties by template code): with `residue` all `looks`."""
     ranked_by: RankedBy = RankedBy()
+    held_back: tuple[Campaign, ...] = ()
+    held_findings: Mapping[str, Finding] = field(default_factory=dict)
+    """Campaigns at `medium` or above that the budget or a quota cut, and their findings: for those who measure the shelf."""
+    audit_of: int = 0
+    """Accesses from which `audit` was drawn: all of the window that no shown campaign holds."""
+    suppressed: tuple[Suppressed, ...] = ()
+    changes: tuple[Change, ...] = ()
+    same: Mapping[str, str] = field(default_factory=dict)
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """Finding → the id under which the desk holds it, where another; and how often it grew by new accesses."""
+    fairness: Fairness | None = None

@@ -16,10 +16,16 @@ from custodes.rank.sentence import campaign_sentence
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an actor works, as of the last look: unit path and country, empty if unknown."""
+    """Where an actor works, as of the last look: unit path and country, empty if unknown. `printed`: the unit to be shown."""
 
     unit: str = ""
     country: str = ""
+    printed: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The unit as it may be shown; whole where nobody said otherwise."""
+        return self.unit if self.printed is None else self.printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,13 @@ def rank(findings: Iterable[Finding], facts: Facts) -> Ranked:
 def route(units: Sequence[str], outside: Sequence[str]) -> str:
     """Return the unit that should read a campaign: an outside approver unit in nobody's line of those concerned."""
     for unit in outside:
-        if not any(_within(own, unit) or _within(unit, own) for own in units):
+        if not any(within(own, unit) or within(unit, own) for own in units):
             return unit
     return "an outside overseer: every outside unit of the policy is itself concerned" if outside else "an outside overseer"
 
 
-def _within(unit: str, prefix: str) -> bool:
+def within(unit: str, prefix: str) -> bool:
+    """Say whether a unit is another one or lies below it (paths)."""
     return unit == prefix or unit.startswith(prefix + "/")
 
 
@@ -120,7 +127,7 @@ def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
     subjects = tuple(sorted((everyone | direct) - linked))
     accesses = tuple(sorted({access for finding in members for access in finding.accesses}))
     places = [facts.places.get(actor, Place()) for actor in actors]
-    units = tuple(sorted({place.unit for place in places if place.unit}))
+    units = tuple(sorted({place.shown for place in places if place.shown}))
     countries = tuple(sorted({place.country for place in places if place.country}))
     codes = _codes(members, facts)
     broken = Counter(reason for finding in members for reason in cited(finding, facts.reasons))
@@ -159,5 +166,5 @@ def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
         first=first,
         last=last,
         fields=_of_accesses(members, facts, facts.fields),
-        route=route(units, facts.outside_units),
+        route=route(sorted({place.unit for place in places if place.unit}), facts.outside_units),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from custodes.engine import Engine
 from custodes.model.finding import Finding
@@ -15,8 +15,13 @@ _BROKEN = "'V2', 'V3', 'V4', 'V14', 'V16'"
 _TABLES = "'cases', 'tickets', 'grants', 'legal', 'jobs'"
 
 
-def gather(engine: Engine, policy: Policy, scores: Mapping[int, int], findings: Sequence[Finding]) -> Facts:
-    """Return the facts of this run. Reads `looks` and `fieldsets`; one row per access, one per field set, one per human."""
+def gather(
+    engine: Engine, policy: Policy, scores: Mapping[int, int], findings: Sequence[Finding], printed: Callable[[str], str] = str
+) -> Facts:
+    """Return the facts of this run. Reads `looks` and `fieldsets`; one row per access, one per field set, one per human.
+
+    `printed`: a unit's path as it may be shown.
+    """
     fieldsets = _fieldsets(engine, findings)
     fields: dict[str, set[str]] = defaultdict(set)
     categories: dict[str, set[str]] = defaultdict(set)
@@ -34,7 +39,7 @@ def gather(engine: Engine, policy: Policy, scores: Mapping[int, int], findings: 
         fieldset=fieldsets,
         fields={key: tuple(sorted(names)) for key, names in fields.items()},
         categories={key: tuple(sorted(names)) for key, names in categories.items()},
-        places={str(human): Place(_text(unit), _text(country)) for human, unit, country in places},
+        places={str(human): Place(_text(unit), _text(country), printed(_text(unit))) for human, unit, country in places},
         scores=scores,
         outside_units=policy.outside_approver_units,
         reasons=_reasons(engine),

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from custodes.engine import Engine
 from custodes.model.finding import Campaign
 from custodes.model.run import Checkpoint
 from custodes.rank.order import AUDIT_SHARE, lot
 
+_TRIES: Final = (64, 1024, 16_384)
+"""Indexes drawn for each slot, more if a short window in a long record leaves few that fit."""
 
-def draw(engine: Engine, checkpoint: Checkpoint | None, shown: Sequence[Campaign]) -> tuple[str, ...]:
-    """Return access ids drawn by the checkpoint's root from all recorded accesses that no shown campaign holds.
+
+class Drawn(NamedTuple):
+    """Access ids drawn, and from how many: each stands for `of / len(accesses)` that nobody looked at."""
+
+    accesses: tuple[str, ...] = ()
+    of: int = 0
+
+
+def draw(engine: Engine, checkpoint: Checkpoint | None, shown: Sequence[Campaign], accesses: int) -> Drawn:
+    """Return access ids drawn by the checkpoint's root from all recorded accesses of the window that no shown campaign holds.
 
     One for every eight shown campaigns, at least one; none without a signed checkpoint. An index that is no access (a heartbeat, a
-    policy leaf) or is shown anyway is passed over and the next one taken.
+    policy leaf), is outside the window or is shown anyway is passed over and the next one taken. `accesses`: in the window.
     """
     if checkpoint is None or not checkpoint.size:
-        return ()
+        return Drawn()
     want = max(1, -(-len(shown) // AUDIT_SHARE))
-    drawn = lot(base64.b64decode(checkpoint.root), checkpoint.size, 64 * want)
-    named = ", ".join(str(index) for index in drawn)
-    found = {row[0]: str(row[1]) for row in engine.rows(f"select access, access_id from accesses where access in ({named})")}
     seen = {access for campaign in shown for access in campaign.accesses}
-    fitting = [found[index] for index in drawn if index in found and found[index] not in seen]
-    return tuple(fitting[:want])
+    fitting: list[str] = []
+    for tries in _TRIES:
+        drawn = lot(base64.b64decode(checkpoint.root), checkpoint.size, tries * want)
+        named = ", ".join(str(index) for index in drawn)
+        found = {row[0]: str(row[1]) for row in engine.rows(f"select access, access_id from accesses where access in ({named})")}
+        fitting = [found[index] for index in drawn if index in found and found[index] not in seen]
+        if len(fitting) >= want or len(drawn) == checkpoint.size:
+            break
+    return Drawn(tuple(fitting[:want]), accesses - len(seen))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +16,8 @@ MOST_CELLS: Final = 20_000
 MOST_MARKS: Final = 200_000
 """The picture gathers marks into columns and needs no fewer; one left out would be an access that the report denies."""
 _BAND_CAMPAIGNS: Final = 20
+_UNKNOWN_UNIT: Final = "(unknown)"
+_SMALL_UNIT: Final = "(small units)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,23 @@ class Pictured:
     waterfall: dict[str, int]
 
 
-def gather(engine: Engine, shown: Sequence[Campaign]) -> Pictured:
-    """Return the values of one run. Cells: the pairs with most unexplained looks first, at most `MOST_CELLS`."""
+def gather(engine: Engine, shown: Sequence[Campaign], printed: Callable[[str], str] = str) -> Pictured:
+    """Return the values of one run. Cells: the pairs with most unexplained looks first, at most `MOST_CELLS`.
+
+    `printed`: a unit's path as it may be shown.
+    """
     since, until, accesses = engine.rows("select min(time), max(time), count(*) from accesses")[0]
     banded = sorted({actor for campaign in shown[:_BAND_CAMPAIGNS] for actor in campaign.actors})
     return Pictured(
         since=_aware(since),
         until=_aware(until),
         accesses=_number(accesses),
-        actors=_actors(engine),
+        actors=_actors(engine, printed),
         cells=_cells(engine, shown),
         marks=_marks(engine, banded),
         spans=_spans(engine, banded),
         press=_press(engine),
-        heat=_heat(engine),
+        heat=_heat(engine, printed),
         waterfall=_waterfall(engine),
         protected_actors=_number(
             engine.rows(
@@ -75,13 +81,13 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join("'" + name.replace("'", "''") + "'" for name in names) or "''"
 
 
-def _actors(engine: Engine) -> dict[str, ActorFacts]:
+def _actors(engine: Engine, printed: Callable[[str], str]) -> dict[str, ActorFacts]:
     rows = engine.rows(
         """select human, unit, country from (
              select human, unit, country, row_number() over (partition by human order by time desc, access desc, subject) as latest
              from residue) where latest = 1 order by human"""
     )
-    return {str(human): ActorFacts(str(unit or ""), str(country or "")) for human, unit, country in rows}
+    return {str(human): ActorFacts(printed(str(unit or "")), str(country or "")) for human, unit, country in rows}
 
 
 def _cells(engine: Engine, shown: Sequence[Campaign]) -> tuple[Cell, ...]:
@@ -119,17 +125,24 @@ def _press(engine: Engine) -> tuple[PressEvent, ...]:
     return tuple(PressEvent(str(row[0]), str(row[1] or "event"), _when(row[2])) for row in rows)
 
 
-def _heat(engine: Engine) -> tuple[HeatCell, ...]:
+def _heat(engine: Engine, printed: Callable[[str], str]) -> tuple[HeatCell, ...]:
     rows = engine.rows(
         """with categories as (
              select distinct fieldset, category from fieldsets where category is not null and category <> 'public'),
            bare as (select distinct access from residue),
            seen as (select distinct access, unit, fieldset from looks)
-           select coalesce(s.unit, '(unknown)') as unit, c.category, count(*) as looks, count(b.access) as bare
+           select s.unit, c.category, count(*) as looks, count(b.access) as bare
            from seen s join categories c on c.fieldset = s.fieldset left join bare b on b.access = s.access
-           group by coalesce(s.unit, '(unknown)'), c.category order by bare desc, looks desc, unit, c.category"""
+           group by s.unit, c.category"""
     )
-    return tuple(HeatCell(str(row[0]), str(row[1]), _number(row[2]), _number(row[3])) for row in rows)
+    looks: Counter[tuple[str, str]] = Counter()
+    bare: Counter[tuple[str, str]] = Counter()
+    for unit, category, seen, left in rows:
+        cell = (_UNKNOWN_UNIT if unit is None else printed(str(unit)) or _SMALL_UNIT, str(category))
+        looks[cell] += _number(seen)
+        bare[cell] += _number(left)
+    ordered = sorted(looks, key=lambda cell: (-bare[cell], -looks[cell], cell))
+    return tuple(HeatCell(*cell, looks[cell], bare[cell]) for cell in ordered)
 
 
 def _waterfall(engine: Engine) -> dict[str, int]:

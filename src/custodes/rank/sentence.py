@@ -84,7 +84,7 @@ def common_unit(units: Sequence[str]) -> str:
 
 
 def _who(actors: Sequence[str], units: Sequence[str], countries: Sequence[str]) -> str:
-    place = common_unit(units) if units else "an unknown unit"
+    place = common_unit(units) if units else "a small or unknown unit"
     where = f"{place}, {', '.join(countries)}" if countries else place
     return f"{actors[0]} ({where})" if len(actors) == 1 else f"{len(actors)} actors ({where})"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -24,15 +25,23 @@ Pair = tuple[frozenset[object], frozenset[object]]
 
 
 class Sieve:
-    """Chooses the groups to tell. `cut`: afterwards, campaigns left out by leading rule. The order of groups plays no part."""
+    """Chooses the groups to tell. The order of groups plays no part. `known`: accesses of findings of earlier runs.
 
-    def __init__(self, scores: Mapping[int, int], budget: int) -> None:
+    Afterwards, of all groups, told or not: `cut`, campaigns left out by leading rule; `found`, how many have just these actors;
+    `met`, rule → those of `known` that it still holds.
+    """
+
+    def __init__(self, scores: Mapping[int, int], budget: int, known: AbstractSet[int] = frozenset()) -> None:
         self._scores = scores
         self._most = SLACK * budget
+        self._known = known
         self.cut: dict[str, int] = {}
+        self.found: Counter[frozenset[object]] = Counter()
+        self.met: dict[str, set[int]] = defaultdict(set)
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Return the groups to tell, in the order given."""
+        self._note(drafts)
         strong = {id(draft) for draft in drafts if _level(draft) >= STRONG}
         loud = {pair for draft in drafts if id(draft) in strong for pair in _pairs(draft)}
         weak: dict[Pair, list[Draft]] = defaultdict(list)
@@ -46,6 +55,12 @@ class Sieve:
                 weak[(frozenset(draft.values("actor")), frozenset(draft.values("subject")))].append(draft)
         keep.update(id(draft) for members in self._best(weak) for draft in members)
         return [draft for draft in drafts if id(draft) in keep]
+
+    def _note(self, drafts: Sequence[Draft]) -> None:
+        self.found.update(frozenset(draft.values("actor")) for draft in drafts)
+        for draft in drafts if self._known else ():
+            own = {access for access in draft.values("access") if isinstance(access, int)}
+            self.met[draft.rule.code].update(own & self._known)
 
     def _best(self, weak: Mapping[Pair, list[Draft]]) -> list[list[Draft]]:
         """Return the best groups of each week; count the others by the rule that leads them."""

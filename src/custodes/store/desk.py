@@ -1,6 +1,8 @@
-"""The desk: findings and campaigns of the runs so far, in one SQLite file. Small, and rebuilt by running `watch` again.
+"""The desk: findings and campaigns of the runs so far, in one SQLite file. Small; findings are rebuilt by running `watch` again.
 
-A finding's id is made of its rule and accesses, so a second run updates the row and adds none. Only pseudonyms are kept here.
+A finding's id is made of its rule and accesses, so a second run updates the row and adds none; one that grew by new accesses takes
+the place of its former self and counts a repeat. A verdict that changes is kept beside the new one. What was drawn by lot and what
+people said about it stand apart from both: no rule and no score ever reads them. Only pseudonyms are kept here.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +27,16 @@ CREATE TABLE IF NOT EXISTS findings (
 CREATE TABLE IF NOT EXISTS campaigns (
   campaign TEXT PRIMARY KEY, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL, document BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS verdicts (
+  number INTEGER PRIMARY KEY, finding TEXT NOT NULL, at TEXT NOT NULL, change TEXT NOT NULL, document BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS slots (
+  number INTEGER PRIMARY KEY, access TEXT NOT NULL, root TEXT NOT NULL, drawn INTEGER NOT NULL, of INTEGER NOT NULL,
+  at TEXT NOT NULL, UNIQUE (access, root)
+) STRICT;
+CREATE TABLE IF NOT EXISTS labels (
+  number INTEGER PRIMARY KEY, what TEXT NOT NULL, label TEXT NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL
+) STRICT;
 """
 _WORD: Final = re.compile(r"\b[a-z]-[a-z2-7]{16,26}\b")
 """Pseudonyms and access ids, also within sentences."""
@@ -33,6 +45,7 @@ _PUT_FINDING: Final = """
 INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (finding) DO UPDATE SET campaign = excluded.campaign, last_seen = excluded.last_seen, document = excluded.document
 """
+_PUT_SLOT: Final = "INSERT INTO slots (access, root, drawn, of, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _PUT_CAMPAIGN: Final = """
 INSERT INTO campaigns VALUES (?, ?, ?, ?)
 ON CONFLICT (campaign) DO UPDATE SET last_seen = excluded.last_seen, document = excluded.document
@@ -85,6 +98,69 @@ class Desk:
         values = [(str(row["finding"]), str(row["rule"]), row.get("campaign"), now, now, msgspec.json.encode(row)) for row in rows]
         return self._put("findings", _PUT_FINDING, values)
 
+    def update(self, rows: Iterable[Mapping[str, object]], changes: Mapping[str, str], same: Mapping[str, str]) -> None:
+        """Keep findings of a run in one transaction, with what became of those kept before.
+
+        `changes`: id on the desk → in a word how its verdict changed; the former document is kept. `same`: id of the run → id on
+        the desk, whose row it takes. A finding that was withdrawn stays, marked so.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with closing(self._open()) as connection:
+            try:
+                with connection:
+                    for name, change in changes.items():
+                        self._keep_verdict(connection, name, change, now)
+                    for row in rows:
+                        self._replace(connection, row, same.get(str(row["finding"])), now)
+            except sqlite3.Error as wrong:
+                raise NotDurable(f"desk.sqlite could not be written: {wrong.sqlite_errorname}") from None
+
+    @staticmethod
+    def _keep_verdict(connection: sqlite3.Connection, name: str, change: str, now: str) -> None:
+        held = connection.execute("SELECT document FROM findings WHERE finding = ?", (name,)).fetchone()
+        if held is None:
+            return
+        connection.execute("INSERT INTO verdicts (finding, at, change, document) VALUES (?, ?, ?, ?)", (name, now, change, held[0]))
+        if change == "withdrawn":
+            marked = msgspec.json.encode({**msgspec.json.decode(held[0]), "verdict": change})
+            connection.execute("UPDATE findings SET document = ?, last_seen = ? WHERE finding = ?", (marked, now, name))
+
+    @staticmethod
+    def _replace(connection: sqlite3.Connection, row: Mapping[str, object], before: str | None, now: str) -> None:
+        name, first = str(row["finding"]), now
+        if before is not None:
+            held = connection.execute("SELECT first_seen FROM findings WHERE finding = ?", (before,)).fetchone()
+            first = held[0] if held else now
+            connection.execute("DELETE FROM findings WHERE finding = ?", (before,))
+            connection.execute("UPDATE verdicts SET finding = ? WHERE finding = ?", (name, before))
+        values = (name, str(row["rule"]), row.get("campaign"), first, now, msgspec.json.encode(row))
+        connection.execute(_PUT_FINDING, values)
+
+    def verdicts(self) -> list[dict[str, object]]:
+        """Return earlier verdicts, oldest first: `finding`, `at`, `change`, and the document as it was before."""
+        rows = self._rows("SELECT finding, at, change, document FROM verdicts ORDER BY number")
+        return [{"finding": name, "at": at, "change": word, "before": msgspec.json.decode(held)} for name, at, word, held in rows]
+
+    def keep_slots(self, accesses: Collection[str], root: str, of: int) -> None:
+        """Keep what was drawn by lot from a checkpoint's root, out of `of` accesses. The same draw again adds nothing."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._put("slots", _PUT_SLOT, [(access, root, len(accesses), of, now) for access in accesses])
+
+    def slots(self) -> list[tuple[str, int, int]]:
+        """Return (access, how many were drawn with it, from how many), in the order of drawing."""
+        rows = self._rows("SELECT access, drawn, of FROM slots ORDER BY number")
+        return [(str(access), int(drawn), int(of)) for access, drawn, of in rows]
+
+    def label(self, what: str, label: str, who: str) -> None:
+        """Keep what `who` says about an access, finding or campaign. Nothing is overwritten: of several the last counts."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._put("labels", "INSERT INTO labels (what, label, who, at) VALUES (?, ?, ?, ?)", [(what, label, who, now)])
+
+    def labels(self) -> list[dict[str, str]]:
+        """Return all labels, oldest first: `what`, `label`, `who`, `at`."""
+        rows = self._rows("SELECT what, label, who, at FROM labels ORDER BY number")
+        return [dict(zip(("what", "label", "who", "at"), map(str, row), strict=True)) for row in rows]
+
     def save_campaigns(self, rows: Iterable[Mapping[str, object]]) -> int:
         """Keep campaigns (documents of `custodes.campaign/1`) likewise. Returns how many are new."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -106,14 +182,17 @@ class Desk:
             try:
                 connection.execute("PRAGMA secure_delete = ON")
                 with connection:
-                    for table, key in (("findings", "finding"), ("campaigns", "campaign")):
+                    for table, key in (("findings", "finding"), ("campaigns", "campaign"), ("verdicts", "number")):
                         for name, document in connection.execute(f"SELECT {key}, document FROM {table}").fetchall():
                             row = msgspec.json.decode(document)
                             if _words(row).isdisjoint(words):
                                 continue
-                            fresh = msgspec.json.encode(_without(row, set(words)))
+                            fresh = msgspec.json.encode(_blank(row, set(words)))
                             connection.execute(f"UPDATE {table} SET document = ? WHERE {key} = ?", (fresh, name))
-                            count += 1
+                            count += table != "verdicts"
+                    for word in words:
+                        connection.execute("DELETE FROM slots WHERE access = ?", (word,))
+                        connection.execute("UPDATE labels SET what = ? WHERE what = ?", (ERASED, word))
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as wrong:
@@ -140,10 +219,13 @@ class Desk:
         return int(after - before)
 
     def _documents(self, query: str) -> list[dict[str, object]]:
+        return [msgspec.json.decode(document) for (document,) in self._rows(query)]
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
         if not self._path.exists():
             return []
         with closing(self._open()) as connection:
-            return [msgspec.json.decode(document) for (document,) in connection.execute(query)]
+            return connection.execute(query).fetchall()
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -160,6 +242,12 @@ class Desk:
 
 def _words(row: Mapping[str, object]) -> set[str]:
     return set(_WORD.findall(msgspec.json.encode(row).decode()))
+
+
+def _blank(row: Mapping[str, object], words: set[str]) -> object:
+    """Without the words, and without the key that was made of them: it would tell that somebody is the same again."""
+    fresh = _without(dict(row), words)
+    return {**fresh, "key": ERASED} if isinstance(fresh, dict) and "key" in fresh else fresh
 
 
 def _without(value: object, words: set[str]) -> object:
