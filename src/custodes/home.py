@@ -22,12 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from custodes.errors import ConfigError, InputError, LedgerRewritten, MissingSecret, Refused
+from custodes.errors import ConfigError, LedgerRewritten, MissingSecret, Refused
 from custodes.minimise.pseudonym import Pseudonyms
 from custodes.model.canonical import Json
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
-from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings
+from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings, refuse_to_overwrite
 
 if TYPE_CHECKING:
     from custodes import watch
@@ -50,9 +50,7 @@ if TYPE_CHECKING:
     from custodes.store.vault import Vault
 
 _KEYS: Final = ("pseudonym", "registry", "vault", "display")
-_ERASURE_LEAF: Final = 6
-_POLICY_LEAF: Final = 7
-_HEARTBEAT: Final = 9
+_ERASURE_LEAF, _POLICY_LEAF, _HEARTBEAT = 6, 7, 9
 _FOLDERS: Final = ("ledger", "accesses", "context", "rejected", "vault")
 
 
@@ -82,7 +80,7 @@ class Home:
         keys = {actor: public_key(text) for actor, text in (approvers or {}).items()}
         if keys:
             first_record(keys)  # raises before anything is made
-        _refuse_to_overwrite(folder)
+        refuse_to_overwrite(folder)
         disk = Disk()
         disk.make_folder(folder)
         for name in (*_FOLDERS, "keys"):
@@ -354,24 +352,25 @@ class Home:
     def rooms(self) -> watch.Rooms:
         """Everything that the main path stands on. The caller closes `engine`."""
         from custodes import explain, own_use, watch
-        from custodes.explain import views
+        from custodes.explain import granted, views
         from custodes.ledger.witness_quorum import recorded_gaps
         from custodes.model.run import Checkpoint, NotChecked
 
         self.intake().take_in()
         context, accesses, registry = self.context(), self.accesses(), self.registry()
         shelf = own_use.noted_shelf(self.path, self.own_leaves(), self.record)
+        loaded = granted.Granted(context, self.own_leaves(), lambda name: self.pseudonyms.once("ref", name))
         point = self.checkpoint()
 
         def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
             own = own_use.own_record(self.own_leaves())
-            views.build(engine, accesses, context, self.datamap, self.policy, registry, since=since, until=until, own=own)
+            views.build(engine, accesses, loaded, self.datamap, self.policy, registry, since=since, until=until, own=own)
 
         return watch.Rooms(
             engine=self.engine(),
             build_views=build,
             policy=self.policy,
-            loaded=context.tables(),
+            loaded=context.tables() | loaded.tables,
             templates=explain.load_templates(),
             rules=shelf,
             checkpoint=Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii")),
@@ -464,8 +463,6 @@ class Home:
         found.update(vault.source_ids(wanted))
         return found
 
-    # — keys —
-
     def _record_key(self) -> bytes:
         return blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest()
 
@@ -483,23 +480,6 @@ class Home:
             return (self.path / "keys" / name).read_bytes()
         except OSError as wrong:
             raise MissingSecret(f"keys/{name} cannot be read: {wrong.strerror}", hint="restore it from your key backup") from None
-
-
-def _refuse_to_overwrite(folder: Path) -> None:
-    try:
-        if not folder.exists():
-            return
-        if not folder.is_dir():
-            raise ConfigError(f"{folder} is a file", hint="name a new or empty folder")
-        names = {entry.name for entry in folder.iterdir()}
-    except OSError as wrong:
-        raise InputError(f"{folder} cannot be read: {wrong.strerror}") from None
-    if FILE in names:
-        raise ConfigError(f"{folder} is a home already; a home is never overwritten", hint="name a new folder")
-    if names:
-        raise ConfigError(
-            f"{folder} is not empty", hint="name a new or empty folder; if an earlier `init` was interrupted, remove what it left"
-        )
 
 
 def _yaml(file: Path) -> object:

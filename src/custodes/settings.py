@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
-from custodes.errors import ConfigError, UnknownKey, WouldCreate
+from custodes.errors import ConfigError, InputError, UnknownKey, WouldCreate
 
 FILE: Final = "custodes.toml"
 SCHEMA: Final = "custodes.settings/1"
@@ -192,6 +192,24 @@ def read_settings(home: Path) -> Settings:
         return settings_of(tomllib.loads(text))
     except tomllib.TOMLDecodeError as wrong:
         raise ConfigError(f"{FILE}: {wrong}") from None
+
+
+def refuse_to_overwrite(folder: Path) -> None:
+    """Raise `ConfigError` unless a home may be made in this folder: a new or empty one."""
+    try:
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is a file", hint="name a new or empty folder")
+        names = {entry.name for entry in folder.iterdir()}
+    except OSError as wrong:
+        raise InputError(f"{folder} cannot be read: {wrong.strerror}") from None
+    if FILE in names:
+        raise ConfigError(f"{folder} is a home already; a home is never overwritten", hint="name a new folder")
+    if names:
+        raise ConfigError(
+            f"{folder} is not empty", hint="name a new or empty folder; if an earlier `init` was interrupted, remove what it left"
+        )
 
 
 def settings_of(document: Mapping[str, object]) -> Settings:
