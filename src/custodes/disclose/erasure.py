@@ -159,6 +159,6 @@ def _lost(asked: Asked, answer: Answer, keys: Keys, staff: Staff, now: datetime)
     approver = answer.statement.approver
     if answer.statement.expires <= now:
         return Refusal("expired", f"the approval of {approver} expired at {written(answer.statement.expires)}")
-    if keys.of(approver, now) is None or keys.of(approver, now) != keys.of(approver, answer.at):
+    if not keys.still(approver, answer.at, now):
         return Refusal("revoked", f"the key with which {approver} approved is not in force any more")
     return staff.may_approve(approver, asked.at, now)

@@ -70,17 +70,17 @@ class Asking:
         request = Request(act, by, content, secrets.token_hex(16))
         return request, self._statement(request, by, REQUEST, now)
 
-    def hand_in(self, request: Request, statement: Statement, signature: bytes, now: datetime) -> Asked:
-        """Check and record a signed request. Raises `Refused`."""
+    def hand_in(self, request: Request, statement: Statement, signature: bytes, now: datetime, method: str = METHOD) -> Asked:
+        """Check and record a signed request. `method`: how it was signed. Raises `Refused`."""
         now = now.replace(microsecond=0)
-        wrong = self.book().refuses(None, request, statement, signature, now) or self._present(statement, (SLOT,))
+        wrong = self.book().refuses(None, request, statement, signature, now, method) or self._present(statement, (SLOT,))
         wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_enrol(request, None)
         wrong = wrong or self._may_be_granted(request, now) or self._may_suppress(request, None)
         if wrong:
             self.refuse(wrong, now, act=request.act, step="request", by=request.by)
         if request.act == GRANT and request.content["break_glass"] is True:
             self._give_notice(request, now)
-        number = self._record({"what": "request", "request": request.document()}, statement, signature, now)
+        number = self._record({"what": "request", "request": request.document()}, statement, signature, now, method)
         return self._read_back(number, statement)
 
     def statement(self, number: int, approver: str, decision: str, now: datetime) -> Statement:
@@ -93,19 +93,19 @@ class Asking:
             self.refuse(Refusal("unknown", f"there is no request {number}"), now, act="", step="answer", by=approver)
         return self._statement(asked.request, approver, decision, now, self._slot(asked, approver))
 
-    def answer(self, number: int, statement: Statement, signature: bytes, now: datetime) -> Asked:
-        """Check and record a signed answer. Raises `Refused`."""
+    def answer(self, number: int, statement: Statement, signature: bytes, now: datetime, method: str = METHOD) -> Asked:
+        """Check and record a signed answer. `method`: how it was signed. Raises `Refused`."""
         now, book = now.replace(microsecond=0), self.book()
         asked = book.requests.get(number)
         if asked is None:
             self.refuse(Refusal("unknown", f"there is no request {number}"), now, act=statement.act, step="answer", by="")
         slots = (SLOT,) if asked.request.act != GRANT else (statement.slot,)
-        wrong = book.refuses(asked, asked.request, statement, signature, now) or self._present(statement, slots)
+        wrong = book.refuses(asked, asked.request, statement, signature, now, method) or self._present(statement, slots)
         if not wrong and statement.decision == APPROVE:
             wrong = self._may_answer(asked, statement, now)
         if wrong:
             self.refuse(wrong, now, act=asked.request.act, step="answer", by=statement.approver, number=number)
-        self._record({"what": "answer", "request": number}, statement, signature, now)
+        self._record({"what": "answer", "request": number}, statement, signature, now, method)
         return self._read_back(number, statement)
 
     def refuse(self, why: Refusal, now: datetime, *, act: str, step: str, by: str, number: int | None = None) -> NoReturn:
@@ -234,11 +234,11 @@ class Asking:
             expires=now.replace(microsecond=0) + LONGEST,
         )
 
-    def _record(self, what: Mapping[str, Json], statement: Statement, signature: bytes, now: datetime) -> int:
+    def _record(self, what: Mapping[str, Json], statement: Statement, signature: bytes, now: datetime, method: str) -> int:
         signed: dict[str, Json] = {
             "statement": statement.document(),
             "signature": signature.hex(),
-            "method": METHOD,
+            "method": method,
             "at": written(now),
         }
         return self._seams.record(Kind.DECISION, {**what, **signed}, now)

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 from custodes.errors import ConfigError
+from custodes.guard import passkey as passkeys
 from custodes.guard.approval import (
     APPROVE,
     DENY,
@@ -38,7 +39,7 @@ from custodes.guard.approval import (
     statement_of,
 )
 from custodes.guard.declaring import refuses_declaration
-from custodes.guard.enrolment import DELAY, Key, Keys, first_keys, public_key
+from custodes.guard.enrolment import DELAY, Key, Keys, first_keys, key_of
 from custodes.guard.grants import PENDING, Terms, ends, narrows, open_sets, refuses_terms, state, terms_of
 from custodes.guard.suppressing import refuses_scope
 from custodes.ledger.leaf import Kind
@@ -48,6 +49,8 @@ ERASE, ENROL, REVOKE, HOLD, LIFT = "erase", "enrol", "revoke", "hold", "lift"
 GRANT, REVOKE_GRANT, REVIEW = "grant", "revoke-grant", "review"
 SUPPRESS, SHOW_AGAIN = "suppress", "show-again"
 DECLARE: Final = "declare"
+WEIGHTY: Final = frozenset({ENROL, DECLARE, "registry", "policy"})
+"""Acts for which an Ed25519 key is not taken of who has a passkey. Broken glass is always a passkey's (`grants`)."""
 SLOT: Final = "two-people"
 """The one set of approvals that these acts have: two people, one of them from outside."""
 COOLING: Final = timedelta(days=14)
@@ -91,7 +94,7 @@ class Asked:
     """A request that counts. `number`: its ledger index, by which people call it.
 
     `in_force`: when an act that needs no carrying out took effect. `intent`, `done`: when an erasure was begun and completed.
-    `approvers`: whose approvals carried it. `lifted`: when a hold ended, or a grant or suppression was revoked. `reviewed`: when broken glass was.
+    `approvers`: whose approvals carried it. `lifted`: when a hold, grant or suppression was ended. `reviewed`: when broken glass was.
     """
 
     number: int
@@ -125,6 +128,7 @@ class Book:
         self.unfounded: list[str] = []
         """Erasure leaves that no approved request stands behind: evidence of tampering."""
         self._nonces: set[str] = set()
+        self._counters: dict[bytes, int] = {}
         self._place = 0
 
     @classmethod
@@ -199,11 +203,9 @@ class Book:
         if statement.nonce in self._nonces:
             return Refusal("replayed", "this statement was handed in before")
         # 3. It is signed with the key that is in force for this person now.
-        key = self.keys.of(statement.approver, at)
-        if key is None:
-            return Refusal("no-key", f"no key of {statement.approver} is in force: not enrolled, not for 24 hours yet, or revoked")
-        if not is_signed(statement, signature, key):
-            return Refusal("signature", f"this is not signed with the key of {statement.approver}")
+        wrong = self._refuses_signature(request.act, statement, signature, method, at)
+        if wrong:
+            return wrong
         # 4. Who hands in is who asks; what is asked for can be; who answers may.
         if asked is None:
             ours = statement.decision == REQUEST and statement.approver == request.by
@@ -211,6 +213,35 @@ class Book:
                 return Refusal("edited", "the request is not signed by who asks")
             return self._refuses_grant(request, method, at) if request.act == GRANT else self._refuses_content(request)
         return self._refuses_answer(asked, statement, at)
+
+    def _refuses_signature(self, act: str, statement: Statement, signature: bytes, method: str, at: datetime) -> Refusal | None:
+        approver = statement.approver
+        passkey, key = self.keys.passkey(approver, at), self.keys.of(approver, at)
+        none = Refusal("no-key", f"no key of {approver} is in force: not enrolled, not for 24 hours yet, or revoked")
+        if method == passkeys.METHOD:
+            assertion = passkeys.assertion_of(signature)
+            if passkey is None:
+                return none
+            if assertion is None:
+                return Refusal("signature", "this is no assertion of a passkey")
+            last = self._counters.get(passkey, 0)
+            return passkeys.check(assertion, passkeys.passkey_of(passkey.decode()), statement.challenge(), last)
+        if method != METHOD:
+            return Refusal("signature", "this kind of signature is not known")
+        if passkey is not None and act in WEIGHTY:
+            return Refusal("weak-key", f"{approver} has a passkey, and it is asked for here: it shows that its holder was there")
+        if key is None:
+            return none
+        return (
+            None if is_signed(statement, signature, key) else Refusal("signature", f"this is not signed with the key of {approver}")
+        )
+
+    def _counted(self, statement: Statement, signature: bytes, method: str, at: datetime) -> None:
+        """Remember what counts once: the nonce, and how often a passkey has signed."""
+        self._nonces.add(statement.nonce)
+        passkey, assertion = self.keys.passkey(statement.approver, at), passkeys.assertion_of(signature)
+        if method == passkeys.METHOD and passkey is not None and assertion is not None:
+            self._counters[passkey] = assertion.counter
 
     # — reading —
 
@@ -236,10 +267,10 @@ class Book:
 
     def _read_request(self, leaf: Leaf, at: datetime) -> None:
         request, signed = request_of(leaf.what.get("request")), _signed(leaf.what)
-        if request is None or signed is None or self.refuses(None, request, *signed, at, str(leaf.what.get("method"))):
+        if request is None or signed is None or self.refuses(None, request, signed[0], signed[1], at, signed[2]):
             return
         asked = self.requests[leaf.number] = Asked(leaf.number, at, request)
-        self._nonces.add(signed[0].nonce)
+        self._counted(*signed, at)
         own = request.act == REVOKE and request.by == request.content["actor"]
         # Broken glass and a narrower grant need no approval; the first is reviewed, the second has its parent's.
         free = request.act == GRANT and (request.content["break_glass"] is True or request.content["parent"] is not None)
@@ -249,9 +280,9 @@ class Book:
     def _read_answer(self, leaf: Leaf, at: datetime) -> None:
         number, signed = leaf.what.get("request"), _signed(leaf.what)
         asked = self.requests.get(number) if isinstance(number, int) else None
-        if asked is None or signed is None or self.refuses(asked, asked.request, *signed, at):
+        if asked is None or signed is None or self.refuses(asked, asked.request, signed[0], signed[1], at, signed[2]):
             return
-        self._nonces.add(signed[0].nonce)
+        self._counted(*signed, at)
         asked.answers.append(Answer(at, signed[0]))
         if signed[0].decision == DENY:
             asked.denied = at
@@ -266,9 +297,9 @@ class Book:
         content, asked.in_force = asked.request.content, at
         match asked.request.act:
             case "enrol":
-                self.keys.add(Key(str(content["actor"]), public_key(str(content["key"])), at + DELAY, asked.number))
+                self.keys.add(Key(str(content["actor"]), key_of(str(content["key"])), at + DELAY, asked.number))
             case "revoke":
-                self.keys.revoke(str(content["actor"]), public_key(str(content["key"])), at)
+                self.keys.revoke(str(content["actor"]), key_of(str(content["key"])), at)
             case "lift":
                 self.requests[int(str(content["hold"]))].lifted = at
             case "revoke-grant":
@@ -301,12 +332,12 @@ class Book:
                 if content["actor"] == request.by:
                     return Refusal("self-enrolled", "nobody enrols a key of their own: two others do")
                 try:
-                    taken = self.keys.holder(public_key(str(content.get("key"))))
+                    taken = self.keys.holder(key_of(str(content.get("key"))))
                 except ConfigError as wrong:
                     return Refusal("no-key", str(wrong))
                 return Refusal("no-key", f"this key was enrolled before, for {taken}") if taken else None
             case "revoke":
-                found = any(key.actor == content.get("actor") and key.public.hex() == content.get("key") for key in self.keys)
+                found = any(key.actor == content.get("actor") and key.written() == content.get("key") for key in self.keys)
                 return None if found else Refusal("unknown", "no such key is enrolled")
             case "lift":
                 found = any(hold.number == content.get("hold") for hold in self.holds())
@@ -382,12 +413,12 @@ def _number(value: Json) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _signed(what: Mapping[str, Json]) -> tuple[Statement, bytes] | None:
-    statement, signature = statement_of(what.get("statement")), what.get("signature")
-    if statement is None or what.get("method") != METHOD or not isinstance(signature, str):
+def _signed(what: Mapping[str, Json]) -> tuple[Statement, bytes, str] | None:
+    statement, signature, method = statement_of(what.get("statement")), what.get("signature"), what.get("method")
+    if statement is None or not isinstance(signature, str) or not isinstance(method, str):
         return None
     try:
-        return statement, bytes.fromhex(signature)
+        return statement, bytes.fromhex(signature), method
     except ValueError:
         return None
 

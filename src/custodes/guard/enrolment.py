@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from custodes.errors import ConfigError
+from custodes.guard.passkey import PREFIX, passkey_of
 from custodes.ledger.policy import LOW_ORDER
 from custodes.model.canonical import Json
 
@@ -23,13 +24,25 @@ LEAST: Final = 3
 
 @dataclass(slots=True)
 class Key:
-    """One enrolled key. `request`: index of the leaf that asked for it, None for a first key; `revoked`: when it ended."""
+    """One enrolled key. `request`: index of the leaf that asked for it, None for a first key; `revoked`: when it ended.
+
+    `public`: 32 bytes for Ed25519, else the form of a passkey that enrolments show.
+    """
 
     actor: str
     public: bytes
     begins: datetime
     request: int | None = None
     revoked: datetime | None = None
+
+    @property
+    def is_passkey(self) -> bool:
+        """Say whether it shows that its holder was there."""
+        return self.public.startswith(PREFIX.encode())
+
+    def written(self) -> str:
+        """Return it as requests name it."""
+        return self.public.decode() if self.is_passkey else self.public.hex()
 
 
 class Keys:
@@ -50,8 +63,25 @@ class Keys:
         self._keys = [key for key in self._keys if key.request != request]
 
     def of(self, actor: str, at: datetime) -> bytes | None:
-        """Return the actor's public key in force at a time, or None."""
-        begun = [key for key in self._keys if key.actor == actor and key.begins <= at and not _never_began(key)]
+        """Return the actor's Ed25519 key in force at a time, or None."""
+        return self._last(actor, at, passkey=False)
+
+    def passkey(self, actor: str, at: datetime) -> bytes | None:
+        """Return the actor's passkey in force at a time, or None. It stands beside an Ed25519 key, and weighs more."""
+        return self._last(actor, at, passkey=True)
+
+    def stands(self, actor: str, at: datetime) -> bool:
+        """Say whether any key of an actor is in force at a time."""
+        return self.of(actor, at) is not None or self.passkey(actor, at) is not None
+
+    def still(self, actor: str, then: datetime, now: datetime) -> bool:
+        """Say whether what an actor could sign with at `then` is in force at `now`: else what they signed counts no more."""
+        had = [kind for kind in (self.of, self.passkey) if kind(actor, then) is not None]
+        return bool(had) and all(kind(actor, now) == kind(actor, then) for kind in had)
+
+    def _last(self, actor: str, at: datetime, *, passkey: bool) -> bytes | None:
+        mine = [key for key in self._keys if key.actor == actor and key.is_passkey is passkey]
+        begun = [key for key in mine if key.begins <= at and not _never_began(key)]
         last = max(begun, key=lambda key: key.begins, default=None)
         return last.public if last is not None and (last.revoked is None or at < last.revoked) else None
 
@@ -87,6 +117,11 @@ def first_record(keys: Mapping[str, bytes]) -> dict[str, Json]:
             hint="one person asks for an erasure, two others approve",
         )
     return {"what": "approvers", "keys": {actor: public_key(key.hex()).hex() for actor, key in sorted(keys.items())}}
+
+
+def key_of(text: str) -> bytes:
+    """Return the bytes of a key as requests name it: a public key in hex, or a passkey. Raises `ConfigError`."""
+    return passkey_of(text).to_text().encode() if text.startswith(PREFIX) else public_key(text)
 
 
 def public_key(text: str) -> bytes:

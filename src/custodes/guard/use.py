@@ -54,7 +54,7 @@ def standing(asked: Asked, book: Book, staff: Staff, now: datetime) -> tuple[Ref
     for answer in origin.approvals:
         approver = answer.statement.approver
         found = staff.may_approve(approver, origin.at, now) or staff.near(approver, [asked.request.by])
-        if found is None and book.keys.of(approver, now) is None:
+        if found is None and not book.keys.stands(approver, now):
             found = Refusal("no-key", f"no key of {approver} is in force")
         if found is None and staff.person(approver) in people:
             found = Refusal("same-person", "one person counts once")

@@ -6,6 +6,7 @@
     POST /guard/v1/requests            hand it in, signed
     POST /guard/v1/requests/N/draft    the statement with which the caller would answer request N (approve, deny)
     POST /guard/v1/requests/N/answers  hand the answer in, signed
+    POST /guard/v1/passkeys            what others would ask to enrol, from what the caller's browser registered
     GET  /guard/v1/requests            those that the caller may read: their own, and those that wait for somebody
     GET  /health  /metrics             plain text, for monitors; they need no token and name nobody
 
@@ -68,6 +69,7 @@ class Door:
             routes=[
                 post("/access/v1/evaluation", "evaluation", self._evaluate),
                 post("/guard/v1/release", "release", self._release),
+                post("/guard/v1/passkeys", "requests", desk.register),
                 post("/guard/v1/requests/draft", "requests", desk.draft),
                 post("/guard/v1/requests", "requests", desk.hand_in),
                 post(f"{number}/draft", "requests", desk.draft_answer),

@@ -6,12 +6,15 @@ Reasons of refusals are told here in full: they are about the caller's own signa
 from __future__ import annotations
 
 import sys
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from custodes.errors import InputError, Refused
+from custodes.errors import ConfigError, InputError, Refused
+from custodes.guard import passkey
 from custodes.guard.approval import APPROVE, DENY, METHOD, Request, Statement, request_of, statement_of
 from custodes.guard.book import GRANT, Asked
 from custodes.guard.grants import document
@@ -57,10 +60,10 @@ class Desk:
         request = request_of(body.get("request"))
         if request is None or request.by != identity.actor:
             raise Said(403, "the request is not the caller's")
-        statement, signature = _signed(body, identity)
+        statement, signature, method = _signed(body, identity)
         asking = self._rooms.asking()
         with _as_said(), asking.lock():
-            asked = asking.hand_in(request, statement, signature, now)
+            asked = asking.hand_in(request, statement, signature, now, method)
         return 201, _shown(asked, now)
 
     def draft_answer(self, identity: Identity, body: Any, now: datetime) -> tuple[int, dict[str, Json]]:
@@ -73,11 +76,25 @@ class Desk:
 
     def answer(self, identity: Identity, body: Any, now: datetime) -> tuple[int, dict[str, Json]]:
         """Record a signed answer."""
-        statement, signature = _signed(body, identity)
+        statement, signature, method = _signed(body, identity)
         asking = self._rooms.asking()
         with _as_said(), asking.lock():
-            asked = asking.answer(body["number"], statement, signature, now)
+            asked = asking.answer(body["number"], statement, signature, now, method)
         return 201, _shown(asked, now)
+
+    def register(self, identity: Identity, body: Any, now: datetime) -> tuple[int, dict[str, Json]]:
+        """Return the word for a passkey that the caller's browser made: what two others ask to enrol. Nothing is recorded."""
+        del now
+        origin = self._rooms.origin
+        if not origin:
+            raise Said(403, "passkeys are not set up here: serve.origin is empty")
+        try:
+            made = passkey.registered(
+                _bytes(body["credential"]), _bytes(body["public_key"]), urlsplit(origin).hostname or "", origin
+            )
+        except (KeyError, TypeError, ValueError, ConfigError):
+            raise InputError("expected `credential` and `public_key` (SPKI) in base64url") from None
+        return 200, {"act": "enrol", "content": {"actor": identity.actor, "key": made.to_text()}}
 
     def listed(self, identity: Identity, body: Any, now: datetime) -> tuple[int, dict[str, Json]]:
         """Return the caller's requests, and those that still wait for an answer of somebody else."""
@@ -112,16 +129,24 @@ def _to_sign(statement: Statement) -> dict[str, Json]:
     }
 
 
-def _signed(body: Mapping[str, Any], identity: Identity) -> tuple[Statement, bytes]:
-    statement, signature = statement_of(body.get("statement")), body.get("signature")
-    if statement is None or not isinstance(signature, str) or body.get("method", METHOD) != METHOD:
-        raise InputError("expected `statement`, `signature` (hex) and `method`")
+def _signed(body: Mapping[str, Any], identity: Identity) -> tuple[Statement, bytes, str]:
+    """Return statement, signature and how it was signed: hex of Ed25519, or a passkey's assertion in base64url."""
+    statement, method = statement_of(body.get("statement")), body.get("method", METHOD)
+    if statement is None or method not in {METHOD, passkey.METHOD}:
+        raise InputError("expected `statement`, and `method`: ed25519 or webauthn")
     if statement.approver != identity.actor:
         raise Said(403, "the statement is not the caller's")
     try:
-        return statement, bytes.fromhex(signature)
-    except ValueError:
-        raise InputError("signature: expected hex") from None
+        if method == METHOD:
+            return statement, bytes.fromhex(body["signature"]), method
+        parts = body["assertion"]
+        return statement, passkey.Assertion(*(_bytes(parts[name]) for name in passkey.Assertion._fields)).to_bytes(), method
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise InputError("expected `signature` in hex, or `assertion` with its four parts in base64url") from None
+
+
+def _bytes(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _shown(asked: Asked, now: datetime) -> dict[str, Json]:

@@ -71,6 +71,7 @@ def _rooms(home: Home) -> Rooms:
         ready=lambda: _ready(home),
         clock=lambda: datetime.now(UTC),
         shadow_until=shadow_end(settings.shadow_until, datetime.now(UTC)),
+        origin=settings.origin,
     )
 
 
