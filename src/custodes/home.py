@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from custodes.ledger.index_log import IndexLog
     from custodes.ledger.log import Log
     from custodes.ledger.witness_quorum import Publisher
+    from custodes.model import run
     from custodes.model.run import SourceCoverage
     from custodes.protected.hsm import TokenKey
     from custodes.protected.lookups import Lookups
@@ -353,8 +354,9 @@ class Home:
         """Everything that the main path stands on. The caller closes `engine`."""
         from custodes import explain, own_use, watch
         from custodes.explain import granted, views
+        from custodes.ledger.signed import first_beyond
         from custodes.ledger.witness_quorum import recorded_gaps
-        from custodes.model.run import Checkpoint, NotChecked
+        from custodes.model.run import NotChecked
 
         self.intake().take_in()
         context, accesses, registry = self.context(), self.accesses(), self.registry()
@@ -373,7 +375,8 @@ class Home:
             loaded=context.tables() | loaded.tables,
             templates=explain.load_templates(),
             rules=shelf,
-            checkpoint=Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii")),
+            checkpoint=_shown(point),
+            signed_over=lambda index: _shown(first_beyond(self.path / "ledger" / "log" / "signed", index)),
             coverage=lambda _: self.coverage(),
             rejected=self.rejected(),
             unconfirmed=tuple(NotChecked("the record's witnesses", gap.text()) for gap in recorded_gaps(self.path / "ledger")),
@@ -480,6 +483,15 @@ class Home:
             return (self.path / "keys" / name).read_bytes()
         except OSError as wrong:
             raise MissingSecret(f"keys/{name} cannot be read: {wrong.strerror}", hint="restore it from your key backup") from None
+
+
+def _shown(point: Checkpoint | None) -> run.Checkpoint | None:
+    """Return a checkpoint as values that a run may hold and print."""
+    from custodes.model import run
+
+    if point is None:
+        return None
+    return run.Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii"))
 
 
 def _yaml(file: Path) -> object:

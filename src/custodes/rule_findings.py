@@ -277,6 +277,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         "reason": phrases.reason(lacks, reasons),
     }
     facts = {name: _value(draft.values(name), "") for name in draft.where if name not in ROW and name not in SPECIAL}
+    own, flagged = _codes(draft, told)
     nobody_known = bool(draft.new) and all(draft.unknown(row) for row in draft.rows)
     return Finding(
         finding=_name(rule, accesses),
@@ -292,7 +293,8 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         first=first,
         last=last,
         sentence=_sentence(phrases.parts(rule.sentence), draft, words) + (_NO_HISTORY if nobody_known else ""),
-        codes=_codes(draft, told),
+        codes=own + flagged,
+        flagged=flagged,
         explained_by=reasons,
         missing=tuple(dict.fromkeys(token for token, _, _ in lacks)),
         evidence=_evidence(draft, told, lacks),
@@ -319,14 +321,14 @@ def _key(draft: Draft) -> str:
     return "k-" + blake2b(text.encode(), digest_size=10, person=b"custodes key").hexdigest()
 
 
-def _codes(draft: Draft, told: Told) -> tuple[str, ...]:
-    """Return the rule's own codes first (a row may name its own), then those that templates flagged."""
+def _codes(draft: Draft, told: Told) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the rule's own codes (a row may name its own), and those that only templates flagged."""
     if "codes" in draft.where:
         own = [code for codes in draft.values("codes") for code in str(codes).split()]
     else:
         own = list(draft.rule.codes)
-    flagged = sorted({code for code, _ in told.flags}, key=_code_order)
-    return tuple(dict.fromkeys((*own, *flagged)))
+    flagged = sorted({code for code, _ in told.flags} - set(own), key=_code_order)
+    return tuple(dict.fromkeys(own)), tuple(flagged)
 
 
 def _code_order(code: str) -> tuple[int, str]:

@@ -25,7 +25,8 @@ Say = Callable[[str], None]
 class Rooms:
     """What a run stands on, handed in by the composition root. `build_views`: makes the views over the stored rows.
 
-    `memory`: what earlier runs left on the desk, and what two people agreed not to be shown.
+    `memory`: what earlier runs left on the desk, and what two people agreed not to be shown. `signed_over`: the first checkpoint
+    that was signed over a ledger index.
     """
 
     engine: Engine
@@ -42,6 +43,7 @@ class Rooms:
     score: str = "auto"
     memory: again.Memory = field(default_factory=again.Memory)
     record_score: Callable[[Mapping[str, Json], str], None] = lambda _values, _digest: None
+    signed_over: Callable[[int], Checkpoint | None] = lambda _index: None
 
 
 def run(
@@ -82,7 +84,7 @@ def run(
     shown, told = scored.reasoned().tell(shown, _of(shown, ranked.findings))
     held = order.loud_beyond(ranked.campaigns, shown)
     pictured = pictured_facts.gather(engine, shown, printed)
-    drawn = lot_of_accesses.draw(engine, rooms.checkpoint, shown, pictured.accesses)
+    drawn = lot_of_accesses.draw(engine, rooms.signed_over, shown, pictured.accesses)
     return WatchRun(
         simulated=rooms.simulated,
         since=since or pictured.since,

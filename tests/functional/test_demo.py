@@ -188,6 +188,7 @@ def test_pseudonyms_throughout_unless_revealed(street: Street) -> None:
 def test_a_second_run_finds_the_same(street: Street) -> None:
     again = json.loads(_run("watch", "--home", str(street.home), "--format", "json", "--reveal-ids", code=1))
     assert again["campaigns"] == street.watched["campaigns"]
+    assert again["audit"] == street.watched["audit"], "the lot is not drawn anew by asking again"
 
 
 @pytest.mark.slow

@@ -152,6 +152,13 @@ def test_no_rule_fills_the_page() -> None:
     assert cut == {"D01": 1}
 
 
+def test_what_a_rule_saw_comes_before_what_stands_against_the_reasons_cited() -> None:
+    """A bulk reader who also cites a ticket of their own making: the matter is the bulk."""
+    bulk = finding("f1", "a-1", "s-1", codes=("V12", "V3"), flagged=("V3",))
+    weak = finding("f2", "a-1", "s-1", level="low", codes=("V1",))
+    assert rank([bulk, weak], FACTS).campaigns[0].codes == ("V12", "V1", "V3")
+
+
 def test_audit_slots_follow_the_checkpoint() -> None:
     assert lot(b"root", 1000, 5) == lot(b"root", 1000, 5)
     assert lot(b"root", 1000, 5) != lot(b"other", 1000, 5)

@@ -68,6 +68,14 @@ def find_signed(path: Path, origin: str, size: int) -> Checkpoint | None:
     return _read(notes[0]) if notes else None
 
 
+def first_beyond(path: Path, index: int) -> Checkpoint | None:
+    """Return the first record, unverified, that covers the entry at `index`; `None` if none does yet.
+
+    Later records never change the answer. Raises `PartMissing`, or `LedgerRewritten` if a record is damaged.
+    """
+    return next((point for point in read_signed(path) if point.size > index), None)
+
+
 def _read(note: bytes) -> Checkpoint:
     try:
         return read_unverified(note)

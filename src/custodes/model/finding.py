@@ -23,7 +23,8 @@ class Finding:
     recipe of the model that ordered it, empty for the cold start and where every look has a reason.
 
     `facts`: fields of the rule's own rows that its sentence names, already words (pseudonyms, counts, times). `key`: of rule and
-    its dedup key, the same in every run that tells of the same people and things.
+    its dedup key, the same in every run that tells of the same people and things. `flagged`: those of `codes` that stand against
+    the reasons cited and are not what the rule itself saw.
     """
 
     finding: str
@@ -52,6 +53,7 @@ class Finding:
     score_recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    flagged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,13 @@ def _of_accesses(members: Sequence[Finding], facts: Facts, words: Mapping[str, t
 
 
 def _codes(members: Sequence[Finding], facts: Facts) -> tuple[str, ...]:
-    """Most telling first: the own codes of the leading rules, then by how many findings carry them."""
+    """Most telling first: what the leading rules themselves saw, then what stands against the reasons cited, by how many say so."""
     seen = Counter(code for finding in members for code in finding.codes)
-    best = dict.fromkeys(seen, 0)
+    best = dict.fromkeys(seen, -1)
     for finding in members:
         for code in finding.codes:
-            best[code] = max(best[code], LEVELS.index(finding.level))
+            if code not in finding.flagged:
+                best[code] = max(best[code], LEVELS.index(finding.level))
     return tuple(sorted(seen, key=lambda code: (-best[code], facts.codes_first.get(code, 99), -seen[code], code)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from custodes.engine import Engine
@@ -22,13 +22,17 @@ class Drawn(NamedTuple):
     of: int = 0
 
 
-def draw(engine: Engine, checkpoint: Checkpoint | None, shown: Sequence[Campaign], accesses: int) -> Drawn:
-    """Return access ids drawn by the checkpoint's root from all recorded accesses of the window that no shown campaign holds.
+def draw(engine: Engine, signed_over: Callable[[int], Checkpoint | None], shown: Sequence[Campaign], accesses: int) -> Drawn:
+    """Return access ids drawn by a checkpoint's root from all recorded accesses of the window that no shown campaign holds.
 
+    The checkpoint is the first that was signed over the window's last access (`signed_over`: ledger index → checkpoint). Whatever
+    the record takes in later, the use of custodes itself above all, moves nothing: nobody can run again for another draw.
     One for every eight shown campaigns, at least one; none without a signed checkpoint. An index that is no access (a heartbeat, a
     policy leaf), is outside the window or is shown anyway is passed over and the next one taken. `accesses`: in the window.
     """
-    if checkpoint is None or not checkpoint.size:
+    last = engine.rows("select max(access) from accesses")[0][0]
+    checkpoint = signed_over(last) if isinstance(last, int) else None
+    if checkpoint is None:
         return Drawn()
     want = max(1, -(-len(shown) // AUDIT_SHARE))
     seen = {access for campaign in shown for access in campaign.accesses}
