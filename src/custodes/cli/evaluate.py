@@ -100,6 +100,7 @@ def permit_(*, data: Path | None, form: str) -> int:
 @click.option("--level", type=click.Choice(LEVELS), default="medium", show_default=True, help="How hard they are to see.")
 @click.option("--size", help="tiny, demo, small, long or medium. Default: the one that each scenario names.")
 @click.option("--twins", type=click.IntRange(min=0), default=1, show_default=True, help="Variants of each innocent look-alike.")
+@click.option("--together", is_flag=True, help="All scenarios of a seed in one company: cheaper, and they compete for places.")
 @click.option("--replay", is_flag=True, help="Also find out after how many reads and hours each would have been shown (slow).")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worlds at a time, a process for each.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A scenario file of your own, read before ours.")
@@ -111,6 +112,7 @@ def scenarios_(
     level: str,
     size: str | None,
     twins: int,
+    together: bool,
     replay: bool,
     jobs: int,
     file: Path | None,
@@ -137,6 +139,7 @@ def scenarios_(
         level=level,
         size=size,
         twins=twins,
+        together=together,
         replay=replay,
         jobs=jobs,
         file=file,

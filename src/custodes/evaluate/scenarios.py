@@ -28,9 +28,14 @@ GOALS: Final = {
     "quiet": 0.95,
     "never_loud": 1.0,
     "loud_findings_per_1000_benign": 0.5,
+    "trigger_in_time": 0.9,
+    "trigger_false_per_100_events": 1,
     "founding_case_reads": 3,
     "founding_case_hours": 24,
 }
+TRIGGER_READS: Final = 3
+TRIGGER_HOURS: Final = 72
+"""A campaign after an event counts from so many reads, and is seen in time if it is shown within so many hours of the first."""
 BASE_RATE: Final = 2
 """Episodes per 1,000 staff-years in the field, for the precision that a reader there would meet."""
 Say = Callable[[str], None]
@@ -46,13 +51,15 @@ def evaluate(
     twins: int = 1,
     replay: bool = False,
     jobs: int = 1,
+    together: bool = False,
     file: Path | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Return `custodes.evaluation/1`: one entry per world, means per scenario and twin, and the figures beside their goals.
 
     `load` puts a folder of exports into a home and must be importable by name. Without `only` all abuse scenarios and composites
-    run; each brings every one of its twins `twins` times. Raises `ConfigError` for an unknown scenario.
+    run; each brings every one of its twins `twins` times. `together`: all in one company per seed, which is cheaper, and harder, as
+    they compete for the same 20 places a week. Raises `ConfigError` for an unknown scenario.
     """
     shelf = library(file)
     names = list(only) or [one.id for one in shelf.scenarios.values() if one.kind == "abuse"]
@@ -60,7 +67,8 @@ def evaluate(
         shelf.scenario(name)
     if not names or not seeds:
         raise ConfigError("nothing to evaluate: no scenario or no seed")
-    cases = [Case(name, seed, level, size, twins, replay, file) for seed in seeds for name in names]
+    groups = [tuple(names)] if together else [(name,) for name in names]
+    cases = [Case(group, seed, level, size, twins, replay, file) for seed in seeds for group in groups]
     worlds = list(_judged(cases, load, jobs, say))
     worlds.sort(key=lambda one: (one["scenario"], one["seed"]))
     return {
@@ -70,6 +78,7 @@ def evaluate(
         "level": level,
         "size": size or "as named",
         "twins": twins,
+        "together": together,
         "goals": GOALS,
         **totals(worlds),
         "worlds": worlds,
@@ -83,7 +92,7 @@ def _judged(cases: Sequence[Case], load: Load, jobs: int, say: Say) -> Iterable[
         waiting = {pool.submit(judge, case, load): case for case in cases}
         for done, future in enumerate(as_completed(waiting), 1):
             case, figures = waiting[future], future.result()
-            say(f"{done} of {len(cases)}: {case.scenario} seed {case.seed}: {_word(figures)}")
+            say(f"{done} of {len(cases)}: {'+'.join(case.scenarios)} seed {case.seed}: {_word(figures)}")
             yield figures
 
 
@@ -129,6 +138,7 @@ def totals(worlds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "quiet": share(one["quiet"] for one in twins),
             "never_loud": share(one["quiet"] for one in never),
             **_false(judged, found, episodes),
+            **_trigger(judged, episodes),
         },
         "abuse": {name: _scenario(abuse[name]) for name in sorted(abuse)},
         "innocent": {name: _twin(innocent[name]) for name in sorted(innocent)},
@@ -173,6 +183,21 @@ def _false(
         "false_loud_per_1000_staff_weeks": rate,
         "loud_findings_per_1000_benign": round(findings * 1000 / benign, 3) if benign else None,
         "precision_at_base_rate": round(yearly / (yearly + rate * 52), 4) if rate is not None and yearly else None,
+    }
+
+
+def _trigger(judged: Sequence[Mapping[str, Any]], episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many campaigns after an event were seen in time (where replayed), and the false ones per 100 events in 30 days."""
+    replayed = [
+        one for one in episodes if one["trigger"] and one["accesses"] >= TRIGGER_READS and ("detected" in one or not one["found"])
+    ]
+    if not any("detected" in one for one in episodes):
+        replayed = []
+    parts = [one["false"] for one in judged if one["false"]["events"]]
+    rates = [part["trigger_loud"] * 30 / part["days"] * 100 / part["events"] for part in parts]
+    return {
+        "trigger_in_time": share("detected" in one and one["detected"]["hours"] <= TRIGGER_HOURS for one in replayed),
+        "trigger_false_per_100_events": round(sum(rates) / len(rates), 2) if rates else None,
     }
 
 

@@ -18,6 +18,9 @@ _HELD: Final = 0.3
 _OWN: Final = 0.5
 """Share of a campaign's own pairs that belong to an episode, if it hits one or is not false."""
 
+TRIGGER: Final = "V10"
+"""The code of looks that begin after an event."""
+
 Pair = tuple[str, str]
 Figures = dict[str, Any]
 
@@ -53,13 +56,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The truth about one world: episodes, the pairs and times of every access, and how large the company is."""
+    """The truth about one world: episodes, the pairs and times of every access, and how large the company is.
+
+    `events`: articles, leaks, arrests and the like on its record.
+    """
 
     episodes: tuple[Mapping[str, Any], ...]
     pairs: Mapping[str, frozenset[Pair]]
     times: Mapping[str, datetime]
     staff: int
     days: int
+    events: int
     pending: tuple[str, ...]
 
     def pairs_of(self, accesses: Iterable[str]) -> frozenset[Pair]:
@@ -108,6 +115,7 @@ def _episode(one: Mapping[str, Any], hit: Told | None, seen: Seen) -> Figures:
         "id": one["id"],
         "scenario": one["scenario"],
         "accesses": len(reads),
+        "trigger": TRIGGER in one["codes"],
         "found": bool(hit and hit.shown),
         "rank": hit.rank if hit and hit.shown else None,
         "touched": sorted({rule for campaign in touching for rule in campaign.rules}),
@@ -184,6 +192,9 @@ def _false(world: World, seen: Seen) -> Figures:
     return {
         "shown": len(wrong),
         "loud": len(loud),
+        "trigger_loud": sum(TRIGGER in one.codes for one in loud),
+        "days": world.days,
+        "events": world.events,
         "loud_by_lead": dict(sorted(leads.items(), key=lambda item: -item[1])),
         "loud_per_30_days": round(len(loud) * 30 / world.days, 2),
         "loud_per_1000_staff_weeks": round(len(loud) * 1000 / weeks, 2),

@@ -32,9 +32,12 @@ _AFTER: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What to judge. `twins`: innocent look-alikes of each kind; `replay`: also find out how early it would have been seen."""
+    """What to judge: scenarios that stand in one company. `twins`: innocent look-alikes of each kind.
 
-    scenario: str
+    `replay`: also find out how early each would have been seen.
+    """
+
+    scenarios: tuple[str, ...]
     seed: int
     level: str
     size: str | None
@@ -46,7 +49,7 @@ class Case:
 def judge(case: Case, load: Load) -> dict[str, Any]:
     """Return the figures of one world, or, where it cannot be judged, `not_judged` with the reason; never both."""
     began = monotonic()
-    head = {"scenario": case.scenario, "seed": case.seed, "level": case.level}
+    head = {"scenario": "+".join(case.scenarios), "seed": case.seed, "level": case.level}
     try:
         with TemporaryDirectory(prefix="custodes-scenario-") as scratch:
             figures = _judge(case, load, Path(scratch))
@@ -57,9 +60,9 @@ def judge(case: Case, load: Load) -> dict[str, Any]:
 
 def _judge(case: Case, load: Load, scratch: Path) -> dict[str, Any]:
     exports = scratch / "exports"
-    kind = library(case.file).scenario(case.scenario).kind
-    wanted = [case.scenario] * (1 if kind == "abuse" else max(case.twins, 1))
-    built = world.build(wanted, seed=case.seed, out=exports, level=case.level, size=case.size, twins=case.twins, file=case.file)
+    built = world.build(
+        _wanted(case), seed=case.seed, out=exports, level=case.level, size=case.size, twins=case.twins, file=case.file
+    )
     with Home.create(scratch / "home", simulated=True) as home:
         load(home, exports)
         run = _watch(home)
@@ -81,6 +84,12 @@ def _judge(case: Case, load: Load, scratch: Path) -> dict[str, Any]:
         "not_checked": sorted({item.what for item in run.not_checked}),
         **figures,
     }
+
+
+def _wanted(case: Case) -> list[str]:
+    """Return what to build: an innocent scenario that is named on its own comes as often as a twin would."""
+    shelf = library(case.file)
+    return [one for one in case.scenarios for _ in range(1 if shelf.scenario(one).kind == "abuse" else max(case.twins, 1))]
 
 
 def _watch(home: Home, until: datetime | None = None) -> WatchRun:
@@ -144,10 +153,15 @@ def _truth(exports: Path) -> score.World:
         times[name] = datetime.fromisoformat(access["time"]).astimezone(UTC)
         opened["first"] = min(opened.get("first", times[name]), times[name])
         opened["last"] = max(opened.get("last", times[name]), times[name])
-    with (exports / "context" / "staff.csv").open(encoding="utf-8", newline="") as file:
-        staff = len({row["actor"] for row in csv.DictReader(file)})
+    staff, events = _keys(exports, "staff", "actor"), _keys(exports, "press", "event")
     days = max((opened["last"] - opened["first"]).days + 1, 1) if opened else 1
-    return score.World(tuple(truth["campaigns"]), pairs, times, staff, days, tuple(truth["pending"]))
+    return score.World(tuple(truth["campaigns"]), pairs, times, staff, days, events, tuple(truth["pending"]))
+
+
+def _keys(exports: Path, table: str, column: str) -> int:
+    """Return how many different keys a context table has."""
+    with (exports / "context" / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        return len({row[column] for row in csv.DictReader(file)})
 
 
 def _detected(home: Home, truth: score.World, episode: str) -> dict[str, Any]:
