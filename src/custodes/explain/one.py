@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from custodes.explain.template import Check, Template
+from custodes.explain.verdicts import NEAREST
 
 if TYPE_CHECKING:
     from custodes.engine import Engine
@@ -102,8 +103,8 @@ def _tried(engine: Engine, template: Template, look: Look) -> Tried:
             codes=codes,
         )
     near = engine.rows(
-        f"""SELECT evidence_table, evidence_key, claimed, failed, strength FROM best
-            WHERE look = {number} AND template = '{code}'"""
+        f"""SELECT evidence_table, evidence_key, claimed, failed, strength FROM tried
+            WHERE look = {number} AND template = '{code}' ORDER BY {NEAREST} LIMIT 1"""
     )
     verdict = "flags" if codes else "neutral"
     if not near:

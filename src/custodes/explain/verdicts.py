@@ -175,10 +175,9 @@ def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
 
 def _conclude(engine: Engine, tried: Sequence[Template], loaded: set[str]) -> None:
     """Residue first, since flags and lacks are about it; duties last, since explanations meet them."""
-    for sql in (_RESIDUE, _BEST):
+    for sql in (_RESIDUE, _FLAGGED, _FLAG_RELATION, _BEST):
         engine.run(sql)
-    engine.run(_FLAGGED)
-    for sql in (_FLAG_CLAIMED, _FLAG_RESIDUE, _FLAG_RELATION, _no_reason(loaded), _FLAG_COPY):
+    for sql in (_FLAG_CLAIMED, _FLAG_RESIDUE, _no_reason(loaded), _FLAG_COPY):
         engine.run(sql)
     engine.run(_MISSED)
     engine.run(_LACKING)
@@ -201,15 +200,19 @@ _RESIDUE: Final = """
 CREATE OR REPLACE TABLE residue AS
 SELECT l.* FROM looks l WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = l.look)
 """
-_BEST: Final = """
+NEAREST: Final = "claimed DESC, short, failed, evidence_key, evidence_table, broken, strength"
+"""Order of a look's candidates in a template: the one that comes nearest first, a claimed one before all others."""
+_BEST: Final = f"""
 CREATE OR REPLACE TABLE best AS
 SELECT look, template, evidence_table, evidence_key, claimed, failed, broken, strength FROM (
-  SELECT t.*, row_number() OVER (PARTITION BY look, template ORDER BY claimed DESC, short, failed, evidence_key, evidence_table,
-    broken, strength) AS place
+  SELECT t.*, row_number() OVER (PARTITION BY look, template ORDER BY {NEAREST}) AS place
   FROM tried t
+  WHERE t.look IN (SELECT look FROM residue UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged)
 ) WHERE place = 1
 """
-"""Of a look's candidates in a template the one that comes nearest, a claimed one before all others."""
+"""The nearest candidate per template of the looks that anything can still be said of: unexplained, with a claim that fails, or
+flagged by a relation. Those are few, and the order over all candidates would cost more than finding them.
+"""
 _FLAG_CLAIMED: Final = """
 INSERT INTO flagged SELECT b.look, b.template, k.code, b.evidence_table, b.evidence_key
 FROM best b INNER JOIN template_checks k ON k.template = b.template AND k.flag = 'claimed' AND (b.broken // k.bit) % 2 = 1
