@@ -6,126 +6,42 @@ Each evaluator is written from the words of the rule (`finds`, parameters), not 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_worlds import (
+    ACTORS,
+    DAY,
+    FOREVER,
+    HOUR,
+    MINUTE,
+    START,
+    SUBJECTS,
+    Found,
+    Row,
+    World,
+    agrees,
+    bare,
+    day,
+    ends,
+    explained,
+    held,
+    looks,
+    moments,
+    rows,
+    verdicts,
+)
 
 from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-from custodes.rule import load_shelf
-from custodes.rule_trial import SCHEMAS, fill
-
-SHELF = {rule.code: rule for rule in load_shelf()}
-START = datetime(2026, 3, 2, 9, 0)  # noqa: DTZ001  # times of engines are UTC without a zone
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-FOREVER = datetime(9999, 12, 31)  # noqa: DTZ001  # likewise
-Row = dict[str, Any]
-World = dict[str, list[Row]]
-Found = set[tuple[Any, ...]]
-
-ACTORS, SUBJECTS = ("a1", "a2", "a3"), ("s1", "s2", "s3")
-moments = st.sampled_from(
-    [START + step for step in (0 * DAY, 10 * MINUTE, 29 * MINUTE, 90 * MINUTE, 5 * HOUR, DAY, 2 * DAY, 3 * DAY, 9 * DAY, 31 * DAY)]
-)
-ends = st.one_of(st.none(), moments)
-
-
-def rows(least: int = 0, most: int = 4, **columns: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Row]]:
-    return st.lists(st.fixed_dictionaries(columns), min_size=least, max_size=most)
-
-
-def looks(least: int = 3, most: int = 9, **more: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Row]]:
-    columns: dict[str, st.SearchStrategy[Any]] = {
-        "subject": st.sampled_from(SUBJECTS),
-        "actor": st.sampled_from(ACTORS),
-        "time": moments,
-        "public_only": st.sampled_from([0, 0, 0, 1]),
-        "deliberate": st.sampled_from([True, True, None, False]),
-        **more,
-    }
-    return rows(least, most, **columns).map(_numbered)
-
-
-def _numbered(found: list[Row]) -> list[Row]:
-    return [{"access": number, "human": row["actor"], **row} for number, row in enumerate(found, 1)]
-
-
-def verdicts(most: int = 4, **columns: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Row]]:
-    return rows(0, most, place=st.integers(0, 20), **columns)
-
-
-explained = verdicts(template=st.sampled_from(["E1", "E2", "E3", "E4", "E6", "E12"]), strength=st.sampled_from([2, 3, 4]))
-
-
-def laid_on(world: World) -> World:
-    """Put each verdict on one of the looks."""
-    for name in ("explanations", "flags", "obligations"):
-        placed = []
-        for row in world.get(name, []):
-            look = world["looks"][row["place"] % len(world["looks"])]
-            placed.append(
-                {
-                    **{key: value for key, value in row.items() if key != "place"},
-                    "access": look["access"],
-                    "subject": look["subject"],
-                }
-            )
-        if name in world:
-            world[name] = placed
-    return world
-
-
-def held(world: World, look: Row) -> int:
-    """Return the strength of the best reason of a look, 0 for none."""
-    return max((row["strength"] for row in world.get("explanations", []) if row["access"] == look["access"]), default=0)
-
-
-def bare(world: World) -> list[Row]:
-    """Return the looks that nothing explains, at more than public fields, that were meant."""
-    return [
-        look for look in world["looks"] if not held(world, look) and not look["public_only"] and look["deliberate"] is not False
-    ]
-
-
-def day(time: datetime) -> int:
-    return (time - datetime(1970, 1, 1)).days  # noqa: DTZ001  # likewise
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DuckDBEngine]:
     with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as opened:
         yield opened
-
-
-def ran(engine: DuckDBEngine, code: str, world: World, columns: Sequence[str]) -> Found:
-    rule = SHELF[code]
-    fill(engine, world, {name for name in SCHEMAS if name in rule.sql})
-    return {tuple(row[name] for name in columns) for row in engine.fetch(rule.sql).to_pylist()}
-
-
-def agrees(code: str, columns: Sequence[str], strategy: st.SearchStrategy[World], evaluate: Callable[[World], Found]) -> Any:
-    """Return the test that the rule of `code` and `evaluate` say the same of every world; some worlds must make it fire."""
-
-    def test(engine: DuckDBEngine) -> None:
-        fired = 0
-
-        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(strategy)
-        def check(world: World) -> None:
-            nonlocal fired
-            world = laid_on(world)
-            expected = evaluate(world)
-            assert ran(engine, code, world, columns) == expected
-            fired += bool(expected)
-
-        check()
-        assert fired, "no world made the rule fire: the test proves nothing"
-
-    return test
 
 
 # — D14 break-glass —
