@@ -72,6 +72,16 @@ def test_one_to_two_in_a_hundred_ordinary_subjects_have_the_same_duties(tmp_path
     )
 
 
+def test_an_enrolment_by_another_process_is_seen_at_once(tmp_path: Path) -> None:
+    lookups = Lookups(lambda: Registry(tmp_path, KEY), lambda *_: None)
+    who, other = ordinary(Registry(tmp_path, KEY), 2)
+    for name in (who, other):
+        assert lookups.duties("a-1", name, IP, POLICY, NOON) == ()
+    for name in (who, other):
+        Registry(tmp_path, KEY).enrol(name, "journalist")
+        assert lookups.duties("a-1", name, IP, POLICY, NOON) == ("outside_approver", "two_person")
+
+
 def test_a_key_that_is_down_protects_everybody(tmp_path: Path) -> None:
     def down() -> Registry:
         raise MissingSecret("no key")
@@ -83,6 +93,7 @@ def test_a_key_that_is_down_protects_everybody(tmp_path: Path) -> None:
     (tmp_path / "registry").write_bytes(b"cut")
     stage.registry = Registry(tmp_path, KEY)
     assert stage.duties("s-2") is None
+    assert stage.duties("s-1") is None
 
 
 def test_who_goes_through_subjects_learns_nothing_any_more(tmp_path: Path) -> None:

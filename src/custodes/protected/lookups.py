@@ -33,7 +33,9 @@ class Lookups:
     """Look-ups of one home. Safe for threads. `noted`: told of (actor, what) where a person should know; what it raises goes on."""
 
     def __init__(self, registry: Callable[[], Registry], noted: Callable[[str, str, datetime], None]) -> None:
-        self._registry, self._noted = registry, noted
+        """`registry`: opens it as it is on disk now; called again when its file has changed."""
+        self._opened, self._noted = registry, noted
+        self._kept: Registry | None = None
         self._turn = threading.Lock()
         self._seen: dict[str, dict[str, datetime]] = {}
         self._limited: dict[str, datetime] = {}
@@ -54,6 +56,12 @@ class Lookups:
         if CANARY in classes:
             self._noted(actor, "canary", now)
         return tuple(sorted({duty for name in classes for duty in _duties(policy, name, categories)}))
+
+    def _registry(self) -> Registry:
+        kept = self._kept
+        if kept is None or not kept.is_current():
+            kept = self._kept = self._opened()
+        return kept
 
     def _may_ask(self, actor: str, subject: str, now: datetime) -> bool:
         with self._turn:

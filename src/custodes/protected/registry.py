@@ -68,6 +68,7 @@ class Registry:
         self._path = path
         self._keyed = keyed_by(key) if isinstance(key, bytes) else key
         self._entries: dict[bytes, bytes] | None = None
+        self._seen: tuple[int, ...] | None = None
 
     def enrol(self, subject: str, cls: str, expires: datetime | None = None, *, enrolled: datetime | None = None) -> bool:
         """Enrol one subject (pseudonym) in a class; see `enrol_all`."""
@@ -118,6 +119,10 @@ class Registry:
         known = ((subject, tuple(e.cls for e in found if e.holds(at))) for subject, found in self.enrolments(subjects).items())
         return {subject: classes for subject, classes in known if classes}
 
+    def is_current(self) -> bool:
+        """Say whether the file is the one that was last read or written here."""
+        return self._entries is None or self._seen == self._stamp()
+
     def drawn(self, subject: str) -> float:
         """Return a number in [0, 1) that the key draws for a subject, always the same: whom it makes a decoy."""
         return int.from_bytes(self._keyed(b"registry decoys", subject.encode(), 8), "big") / 2**64
@@ -144,6 +149,7 @@ class Registry:
 
     def _read(self) -> dict[bytes, bytes]:
         if self._entries is None:
+            self._seen = self._stamp()  # before it is read: what comes between is seen as a change
             try:
                 data = (self._path / FILE).read_bytes()
             except FileNotFoundError:
@@ -155,6 +161,13 @@ class Registry:
             found = (data[at : at + _ENTRY] for at in range(0, len(data), _ENTRY))
             self._entries = {entry[:_NAME]: entry[_NAME:] for entry in found if not self._is_spare(entry)}
         return self._entries
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        try:
+            found = (self._path / FILE).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _is_spare(self, entry: bytes) -> bool:
         """Spare entries carry a keyed mark in their name that only the key's holder can tell from a real name."""
@@ -170,7 +183,7 @@ class Registry:
             slots.append(self._mark(rest) + rest)
         secrets.SystemRandom().shuffle(slots)
         _replace(self._path, b"".join(slots))
-        self._entries = entries
+        self._entries, self._seen = entries, self._stamp()
 
 
 def _packed(enrolment: Enrolment) -> bytes:
