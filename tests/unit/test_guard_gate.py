@@ -629,3 +629,22 @@ def test_a_request_names_the_grant_as_the_record_does(stage: GateStage) -> None:
     asked = stage.ask_for(GRANT, "dora", stage.terms().content())
     for name in ("g-0", f"g-0{asked.number}", f"G-{asked.number}", f"g-{asked.number} ", str(asked.number), "g-999999"):
         assert not stage.release(None, grant=name).decision.allowed
+
+
+def test_grants_releases_and_refusals_reach_the_rules_from_the_record_and_a_loaded_grant_does_not(stage: GateStage) -> None:
+    stage.load("grants", [{"grant": "forged", "actor": "dora", "subject": SUBJECT}])
+    asked = stage.granted()
+    stage.release(asked)
+    stage.release(asked)
+    rooms = stage.home.rooms()
+    with closing(rooms.engine) as engine:
+        rooms.build_views(engine, None, None)
+        assert engine.rows("SELECT row_key, actor, subject FROM grants") == [
+            (f"g-{asked.number}", stage.actor("dora"), stage.subject())
+        ]
+        assert engine.rows("SELECT approver, decision FROM approvals") == [(stage.actor("ada"), "approve")]
+        assert engine.rows("SELECT outcome FROM accesses ORDER BY access") == [("success",), ("denied",)]
+        assert engine.rows("SELECT count(*) FROM looks WHERE subject IS NOT NULL") == [(1,)]
+        said = engine.rows("SELECT act FROM own_record WHERE what = 'decision' ORDER BY leaf")
+    assert said == [("released",), ("denied",)]
+    assert {"grants", "approvals"} <= set(rooms.loaded)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from custodes.guard.book import GRANT, Asked, Book, Leaf
+from custodes.guard.book import GRANT, REVIEW, Asked, Book, Leaf
 from custodes.guard.grants import ends, name_of, terms_of
 from custodes.model.arrow import context_schema
 
@@ -65,6 +65,11 @@ class Granted:
         origin = self._book.parent(asked) or asked
         found = [(a.statement.approver, a.at, a.statement.decision) for a in origin.answers]
         ended: list[tuple[str, datetime | None, str]] = [("", asked.lifted, "revoke")] if asked.lifted else []
+        ended += [
+            (review.request.by, review.at, "review_ok" if review.request.content["found"] == "justified" else "review_not_ok")
+            for review in self._book.requests.values()
+            if review.request.act == REVIEW and review.request.content["grant"] == asked.number
+        ]
         return [
             {
                 "grant": self._ref(name_of(asked.number)),

@@ -23,7 +23,7 @@ from custodes.guard.grants import covers, ends, name_of, number_of, state, terms
 from custodes.guard.seams import Facts, Lease, Seams
 from custodes.guard.taken import DECISION, OUTCOME, Intent, Taken, Used
 from custodes.guard.use import Counting, refuses_use, standing
-from custodes.guard.words import NEEDS_APPROVAL, NOT_PERMITTED, UNAVAILABLE, Decision, Known, Released
+from custodes.guard.words import BREAK_GLASS, NEEDS_APPROVAL, NOT_PERMITTED, UNAVAILABLE, Decision, Known, Released
 from custodes.model.canonical import Json, canonical
 from custodes.model.draft import Draft, FieldUse, Resource, SubjectUse
 
@@ -374,10 +374,11 @@ def _draft(
         subject_max=1,
         purpose=request.purpose,
         purpose_basis="source_justification",
-        reason=request.reason,
+        # Broken glass has no ticket: the grant itself is what its review is found by.
+        reason=request.grant if request.reason_code in BREAK_GLASS else request.reason,
         client_country=identity.session_country,
         deliberate=True,
-        break_glass=request.reason_code in {"LIFE_SAFETY", "ACTIVE_INCIDENT"},
+        break_glass=request.reason_code in BREAK_GLASS,
     )
 
 
