@@ -101,6 +101,7 @@ def run(
         held_findings=_of(held, ranked.findings),
         audit=drawn.accesses,
         audit_of=drawn.of,
+        audit_by=drawn.by,
         suppressed=suppressed,
         changes=seen.changes,
         same=seen.same,

@@ -86,6 +86,7 @@ RUN = WatchRun(
 WATCH_KEYS = {
     *("schema", "simulated", "window", "budget", "ranked_by", "campaigns", "findings", "cut", "audit"),
     *("not_checked", "coverage", "rejected", "checkpoint"),
+    *("audit_of", "audit_by", "suppressed", "changes", "repeats", "fairness"),
 }
 CAMPAIGN_KEYS = {
     *("schema", "campaign", "rank", "level", "score", "sentence", "codes", "missing", "evidence", "findings", "accesses"),

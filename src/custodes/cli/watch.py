@@ -114,8 +114,8 @@ def run_watch(home: Home, *, since: datetime | None, until: datetime | None, bud
         for finding in (run.findings[name] for name in campaign.findings)
     ]
     home.desk().update(rows, {change.finding: change.change for change in run.changes}, run.same)
-    if run.checkpoint and run.audit:
-        home.desk().keep_slots(run.audit, run.checkpoint.root, run.audit_of)
+    if run.audit_by and run.audit:
+        home.desk().keep_slots(run.audit, run.audit_by.root, run.audit_of)
     return run
 
 

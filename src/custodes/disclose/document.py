@@ -29,6 +29,7 @@ def document(run: WatchRun, reveal: Reveal) -> dict[str, Value]:
         "cut": [{"rule": rule, "campaigns": count} for rule, count in run.cut.items()],
         "audit": [reveal(access) for access in run.audit],
         "audit_of": run.audit_of,
+        "audit_by": None if run.audit_by is None else {"size": run.audit_by.size, "root": run.audit_by.root},
         "suppressed": [suppressed_of(one, reveal) for one in run.suppressed],
         "changes": [change_of(one) for one in run.changes],
         "repeats": dict(sorted((name, count) for name, count in run.repeats.items() if name in run.findings)),

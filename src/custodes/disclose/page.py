@@ -173,6 +173,7 @@ class Page:
     sources: tuple[SourceRow, ...]
     rejected: tuple[CountRow, ...]
     audit: tuple[str, ...]
+    audit_by: str
     checkpoint: CheckpointPart | None
     rules: tuple[RuleRow, ...]
     method: str
@@ -205,6 +206,7 @@ def page_of(run: WatchRun, names: Names) -> Page:
         sources=_sources(run),
         rejected=tuple(CountRow(reason, grouped(count)) for reason, count in sorted(run.rejected.items())),
         audit=run.audit[:_MOST_AUDIT],
+        audit_by=run.audit_by.root if run.audit_by else "",
         checkpoint=_checkpoint(run.checkpoint),
         rules=tuple(
             RuleRow(use.code, use.title, use.version, grouped(use.findings), use.digest)

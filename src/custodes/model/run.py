@@ -242,7 +242,8 @@ class WatchRun:
     held_findings: Mapping[str, Finding] = field(default_factory=dict)
     """Campaigns at `medium` or above that the budget or a quota cut, and their findings: for those who measure the shelf."""
     audit_of: int = 0
-    """Accesses from which `audit` was drawn: all of the window that no shown campaign holds."""
+    audit_by: Checkpoint | None = None
+    """Accesses from which `audit` was drawn (all of the window that no shown campaign holds), and the checkpoint that drew it."""
     suppressed: tuple[Suppressed, ...] = ()
     changes: tuple[Change, ...] = ()
     same: Mapping[str, str] = field(default_factory=dict)

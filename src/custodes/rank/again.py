@@ -1,6 +1,6 @@
 """What a run says about findings that earlier runs left on the desk: seen again, grown, or judged otherwise than before.
 
-Context comes late: a ticket entered after the look withdraws a finding or weakens it. Both verdicts are kept and the change is said.
+Context comes late: a ticket entered after the look withdraws or weakens a finding. Both verdicts are kept and the change is said.
 Nothing is concluded from silence alone: a finding counts as withdrawn only if its rule ran over the whole window in which it was
 found, and no group of rows of that rule, shown or cut, holds any of its accesses any more.
 """

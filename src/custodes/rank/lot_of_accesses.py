@@ -16,10 +16,11 @@ _TRIES: Final = (64, 1024, 16_384)
 
 
 class Drawn(NamedTuple):
-    """Access ids drawn, and from how many: each stands for `of / len(accesses)` that nobody looked at."""
+    """Access ids drawn, from how many (each stands for `of / len(accesses)` that nobody looked at), and by which checkpoint."""
 
     accesses: tuple[str, ...] = ()
     of: int = 0
+    by: Checkpoint | None = None
 
 
 def draw(engine: Engine, signed_over: Callable[[int], Checkpoint | None], shown: Sequence[Campaign], accesses: int) -> Drawn:
@@ -44,4 +45,4 @@ def draw(engine: Engine, signed_over: Callable[[int], Checkpoint | None], shown:
         fitting = [found[index] for index in drawn if index in found and found[index] not in seen]
         if len(fitting) >= want or len(drawn) == checkpoint.size:
             break
-    return Drawn(tuple(fitting[:want]), accesses - len(seen))
+    return Drawn(tuple(fitting[:want]), accesses - len(seen), checkpoint)
