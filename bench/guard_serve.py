@@ -3,8 +3,8 @@
     python bench/guard_serve.py [--seconds S] [--clients N]
 
 Targets: p50 of a reveal at most 12 ms and at most 3 times one durable record; 300 reveals a second with N clients, 5 times the
-serial rate. A reveal is everything: token, registry, Cedar, grant, quota, decision and access in one commit, the value from the server
-(fsync off there), the outcome. Needs PostgreSQL's programs. Exit 1 if a target is missed, 2 without PostgreSQL.
+serial rate. A reveal is everything: token, registry, Cedar, grant, quota, decision and access in one commit, the value (no fsync
+in that server), the outcome. Needs PostgreSQL's programs. Exit 1 if a target is missed, 2 without PostgreSQL.
 """
 
 from __future__ import annotations

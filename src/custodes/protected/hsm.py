@@ -25,7 +25,7 @@ class TokenKey:
 
     def __call__(self, label: bytes, data: bytes, size: int) -> bytes:
         """Return `size` (at most 32) bytes that only the token can compute. Raises `Outage`."""
-        import pkcs11
+        pkcs11 = _library()
 
         with self._turn:
             try:
@@ -39,7 +39,7 @@ class TokenKey:
 
     def make(self) -> None:
         """Make the key in the token: not extractable, for HMAC only. Raises `ConfigError` if there is one, `Outage`."""
-        import pkcs11
+        pkcs11 = _library()
 
         attributes = {
             pkcs11.Attribute.EXTRACTABLE: False,
@@ -59,7 +59,7 @@ class TokenKey:
 
     def is_sealed_in(self) -> bool:
         """Say whether the token refuses to hand the key out, by trying. Raises `Outage`."""
-        import pkcs11
+        pkcs11 = _library()
 
         self(b"", b"", 1)
         try:
@@ -69,7 +69,7 @@ class TokenKey:
         return not value
 
     def _open(self) -> Any:
-        import pkcs11
+        pkcs11 = _library()
 
         try:
             pin = self._pin_file.read_text("utf-8").strip()
@@ -80,3 +80,11 @@ class TokenKey:
             return token.open(rw=True, user_pin=pin)
         except pkcs11.UserAlreadyLoggedIn:  # in another session of this process: its login is ours
             return token.open(rw=True)
+
+
+def _library() -> Any:
+    try:
+        import pkcs11
+    except ImportError:
+        raise ConfigError("PKCS#11 is not installed", hint="pip install 'custodes[hsm]'") from None
+    return pkcs11
