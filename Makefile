@@ -8,7 +8,7 @@ HOME_DIR ?= demo
 RULES ?= src/custodes/rules
 
 .DEFAULT_GOAL := list
-.PHONY: list demo test dev lint fix rule docs bench bench-ledger hammer every-byte kills conformance-go gates check clean
+.PHONY: list demo demo-guard test dev lint fix rule docs bench bench-ledger hammer every-byte kills conformance-go gates check clean
 
 list:           ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ $(DEV): $(BASE) requirements/dev.lock
 demo: $(BASE)   ## a simulated company, the whole street, a report (first use: start here)
 	@rm -rf "$(HOME_DIR)"
 	$(BIN)/custodes demo --home "$(HOME_DIR)"
+
+demo-guard: $(DEV) ## an auditor asks for a journalist's address and tries tricks; a ticket gets what it covers (needs PostgreSQL)
+	@$(BIN)/python docs/demo_guard.py
 
 test: $(DEV)    ## the tests of the gate
 	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow"
