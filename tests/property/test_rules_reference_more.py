@@ -468,3 +468,168 @@ test_relation = agrees(
     ),
     relation,
 )
+
+
+# — D21 a case outside its scope, a legal process that does not cover —
+
+
+def broken_case(world: World) -> Found:
+    told = []
+    for flag in world["flags"]:
+        look = next(one for one in world["looks"] if one["access"] == flag["access"])
+        if held(world, look) < 3:
+            told.append((flag, look))
+
+    def in_scope(key: str, subject: str) -> bool:
+        return any(row["case"] == key.lower() and row["subject"] == subject for row in world["case_subjects"])
+
+    found = set()
+    for flag, look in told:
+        key = flag["evidence_key"]
+        if flag["evidence_table"] == "legal":
+            cites_one = any(row["reason"] == look["reason"] and row["kind"] == "legal" for row in world["reasons"])
+            if flag["code"] == "V16" and (look["purpose"] == "legal_process" or cites_one):
+                found.add((look["access"], "V16", "medium", key, 1))
+        elif flag["code"] != "V16":
+            outside = {
+                seen["subject"]
+                for other, seen in told
+                if (other["evidence_key"], other["code"], seen["actor"]) == (key, "V2", look["actor"])
+                and not in_scope(key, seen["subject"])
+            }
+            level = "medium" if flag["code"] == "V2" and len(outside) >= 2 else "low"
+            found.add((look["access"], flag["code"], level, key, len(outside)))
+    return found
+
+
+test_broken_case = agrees(
+    "D21",
+    ("access", "codes", "level", "evidence_key", "cited"),
+    st.fixed_dictionaries(
+        {
+            "looks": looks(
+                4,
+                9,
+                actor=st.sampled_from(["a1", "a1", "a2"]),
+                reason=st.sampled_from([None, "l1", "t1"]),
+                purpose=st.sampled_from([None, "support", "legal_process"]),
+            ),
+            "cases": st.just([{"case": f"k{n}", "row_key": f"K{n}"} for n in (1, 2)]),
+            "case_subjects": rows(0, 3, case=st.sampled_from(["k1", "k2"]), subject=st.sampled_from(SUBJECTS)),
+            "reasons": st.just([{"reason": "l1", "kind": "legal"}, {"reason": "t1", "kind": "tickets"}]),
+            "flags": verdicts(
+                8,
+                what=st.sampled_from(
+                    [
+                        ("cases", "K1", "V2"),
+                        ("cases", "K1", "V2"),
+                        ("cases", "K2", "V2"),
+                        ("cases", "K1", "V3"),
+                        ("cases", "K2", "V4"),
+                        ("legal", "L1", "V16"),
+                    ]
+                ),
+            ).map(
+                lambda some: [
+                    {
+                        "place": row["place"],
+                        "evidence_table": row["what"][0],
+                        "evidence_key": row["what"][1],
+                        "code": row["what"][2],
+                    }
+                    for row in some
+                ]
+            ),
+            "explanations": st.one_of(st.just([]), explained),
+        }
+    ),
+    broken_case,
+)
+
+
+# — D22 an approver inside, unknown or nobody; a class that the law does not accept; a stamp —
+
+
+def captured(world: World) -> Found:
+    grants = {row["grant"]: row for row in world["grants"]}
+    votes = [
+        (row["grant"], grants[row["grant"]]["actor"], row["approver"], row["at"])
+        for row in world["approvals"]
+        if row["decision"] == "approve" and row["approver"] != grants[row["grant"]]["actor"]
+    ]
+
+    def stamps(approver: str) -> bool:
+        """Say whether most of at least four grants were decided within ten seconds of another requester's."""
+        own = [vote for vote in votes if vote[2] == approver]
+        hasty = {
+            grant
+            for grant, asker, _, at in own
+            for other, other_asker, _, before in own
+            if other != grant and other_asker != asker and timedelta(0) <= at - before < timedelta(seconds=10)
+        }
+        decided = {grant for grant, *_ in own}
+        return len(decided) >= 4 and 2 * len(hasty) > len(decided)
+
+    stamped = {f"G{grant[1:]}" for grant, _, approver, _ in votes if stamps(approver)}
+    found = set()
+    for look in world["looks"]:
+        level = "high" if unmet(world, look) else "medium"
+        for flag in world["flags"]:
+            if flag["access"] != look["access"] or flag["code"] != "V14" or held(world, look) >= 3:
+                continue
+            if flag["template"] == "E4":
+                found.add((look["access"], level, "a legal process was approved by a class of person that policy does not accept"))
+                continue
+            approvers = {approver for grant, _, approver, _ in votes if f"G{grant[1:]}" == flag["evidence_key"]}
+            if not approvers:
+                found.add((look["access"], level, "a grant was approved by nobody else, or the approval was withdrawn"))
+            for approver in approvers:
+                known = any(row["actor"] == approver for row in world["staff_spans"])
+                inside = "a grant was approved inside the requester's own unit or chain"
+                found.add((look["access"], level, inside if known else "a grant was approved by somebody who cannot be placed"))
+        for row in world["explanations"]:
+            if row["access"] == look["access"] and row["evidence_key"] in stamped:
+                found.add((look["access"], level, "the approver decides within seconds, requester after requester"))
+    return found
+
+
+@st.composite
+def piles(draw: st.DrawFn) -> World:
+    """Draw grants of several requesters, decided by few approvers who ask for nothing themselves."""
+    waits = draw(st.lists(st.sampled_from([0, 9, 10, 3600]), min_size=5, max_size=5))
+    passed, approvals = START, []
+    for number, wait in enumerate(waits, 1):
+        passed += timedelta(seconds=wait)
+        by = draw(st.sampled_from(["b1", "b1", "b1", "b2"]))
+        decision = draw(st.sampled_from(["approve", "approve", "approve", "deny"]))
+        approvals.append({"grant": f"g{number}", "row_key": f"V{number}", "approver": by, "decision": decision, "at": passed})
+    keys = st.sampled_from([f"G{number}" for number in range(1, 6)])
+    one = st.fixed_dictionaries({"template": st.sampled_from(["E3", "E3", "E4"]), "evidence_key": keys})
+    flags = draw(verdicts(3, code=st.sampled_from(["V14", "V14", "V2"]), what=one))
+    return {
+        "looks": draw(looks(2, 5)),
+        "grants": [
+            {"grant": f"g{number}", "row_key": f"G{number}", "actor": draw(st.sampled_from(["a1", "a2", "a3"]))}
+            for number in range(1, 6)
+        ],
+        "approvals": approvals,
+        "staff_spans": [{"actor": "b1"}],
+        "flags": [
+            {
+                "place": row["place"],
+                "code": row["code"],
+                **row["what"],
+                "evidence_table": "grants" if row["what"]["template"] == "E3" else "legal",
+            }
+            for row in flags
+        ],
+        "obligations": draw(verdicts(2, duty=st.just("two_person"), met=st.sampled_from([0, 1]))),
+        "explanations": draw(
+            verdicts(
+                3, template=st.just("E3"), strength=st.sampled_from([2, 4]), evidence_table=st.just("grants"), evidence_key=keys
+            )
+        ),
+    }
+
+
+test_captured = agrees("D22", ("access", "level", "flaw"), piles(), captured)
