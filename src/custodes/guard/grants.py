@@ -10,14 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from custodes.guard.approval import METHOD, Refusal, written
+from custodes.guard.approval import METHOD, Refusal, Statement, written
+from custodes.guard.approval import Request as Signed
 from custodes.guard.words import BREAK_GLASS, MODES, REASON_CODES, Request
 from custodes.model.canonical import Json
-
-if TYPE_CHECKING:
-    from custodes.guard.book import Asked
 
 SCHEMA: Final = "custodes.grant/1"
 PERSON, OUTSIDE = "one-person", "outside"
@@ -33,6 +31,33 @@ RECIPROCITY: Final = timedelta(days=30)
 _SUBJECT: Final = re.compile(r"s-[a-z2-7]{16}")
 _FIELD: Final = re.compile(r"[^.\s]+\.[^.\s]+\.[^.\s]+")
 _MOST: Final = {"rows": 10_000, "distinct_subjects": 1_000, "reveals": 10_000}
+
+
+class Approval(Protocol):
+    """One recorded answer."""
+
+    @property
+    def at(self) -> datetime:
+        """When it was recorded."""
+
+    @property
+    def statement(self) -> Statement:
+        """What was signed."""
+
+
+class Asked(Protocol):
+    """A request that counts, as the book has it (`custodes.guard.book.Asked`)."""
+
+    number: int
+    at: datetime
+    request: Signed
+    denied: datetime | None
+    in_force: datetime | None
+    lifted: datetime | None
+
+    @property
+    def approvals(self) -> Sequence[Approval]:
+        """Approvals, of each account the latest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from custodes.minimise.address import network_of, parse_address
-from custodes.model.canonical import Json
 
 
-def shown(value: Json, how: str, keyed: Callable[[str], str]) -> Json:
+def shown(value: Any, how: str, keyed: Callable[[str], str]) -> Any:
     """Return a value as `how` says: none · network · pseudonym · null. Text that is no address has no network: null."""
     if how == "none" or value is None:
         return value
@@ -21,7 +21,7 @@ def shown(value: Json, how: str, keyed: Callable[[str], str]) -> Json:
     return None
 
 
-def answer(predicate: str, operand: str, values: Sequence[Json]) -> Json:
+def answer(predicate: str, operand: str, values: Sequence[Any]) -> Any:
     """Answer a predicate over values; null where it cannot be told.
 
     `same_network`: whether a value lies in the /24 or /48 of the address `operand`; `seen_from`: whether a value is the country
