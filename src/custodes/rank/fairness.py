@@ -118,7 +118,7 @@ def _groups(dimension: str, people: Mapping[str, _Person], found: Findings) -> l
 
 
 def _spread(dimension: str, rows: list[Group]) -> Spread:
-    known = [row for row in rows if row.accesses >= ENOUGH and row.name != UNKNOWN]
+    known = [row for row in rows if row.accesses >= ENOUGH and row.name not in {UNKNOWN, FEW}]
     order: Callable[[Group], tuple[float, str]] = lambda row: (row.findings / row.accesses, row.name)  # noqa: E731  # used twice
     if len(known) < 2:
         return Spread(dimension, len(known), "", "", None)
