@@ -33,6 +33,7 @@ from custodes.ledger.proof import root_of
 from custodes.minimise import release
 from custodes.model.canonical import Json, canonical
 from custodes.model.policy import Policy
+from custodes.settings import yaml_of
 from custodes.store.desk import Quotas
 from custodes.store.own_leaves import OwnLeaf, own_leaves
 from custodes.store.recorder import OWN
@@ -114,7 +115,7 @@ def sets_for(home: Home, terms: Terms) -> tuple[str, ...]:
     if terms.break_glass:
         return ()
     now, categories = datetime.now(UTC), _categories(home, terms.system, terms.fields)
-    duties = [home.lookups.duties(terms.actor, subject, categories, home.policy, now) for subject in terms.subjects]
+    duties = [lookups(home).duties(terms.actor, subject, categories, home.policy, now) for subject in terms.subjects]
     all_of = None if None in duties else tuple(sorted({word for found in duties for word in found or ()}))
     return needed_sets(Known(no_duty=_staff(home).has_no_duty(terms.actor), duties=all_of))
 
@@ -141,6 +142,18 @@ def _os_login() -> str:
         return ""
 
 
+def lookups(home: Home) -> Lookups:
+    """What protection obliges to, as who asks may learn it: one for a home that is open, since it counts who asks how often."""
+
+    def noted(actor: str, act: str, now: datetime) -> None:
+        home.record(Kind.DECISION, {"what": "registry", "act": act, "who": actor, "at": written(now)}, now)
+
+    return _LOOKUPS.setdefault(home, Lookups(home.registry, noted))
+
+
+_LOOKUPS: Final = WeakKeyDictionary[Home, Lookups]()
+
+
 class _Rules:
     """The policy in force, taken over anew when its file changes; a bad one keeps the last good set."""
 
@@ -162,22 +175,13 @@ class _Rules:
             return
         self._seen = content
         try:
-            policy = _policy_of(content)
+            policy = Policy.of(yaml_of(content, "policy.yaml"))
         except ConfigError as wrong:
             self.wrong = str(wrong)
             return
         self.wrong = self.judge.reload(policy, content)
         if not self.wrong:
             self.policy = policy
-
-
-def _policy_of(content: bytes) -> Policy:
-    import yaml
-
-    try:
-        return Policy.of(yaml.safe_load(content))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
-        raise ConfigError("policy.yaml is no YAML") from None
 
 
 class _People:
@@ -228,7 +232,7 @@ def _known(  # noqa: PLR0917  # where each fact is kept
         no_duty=unit is None or any(unit == word or unit.startswith(f"{word}/") for word in policy.units_without_subject_duty),
         region=region,
         categories=categories,
-        duties=home.lookups.duties(request.actor, request.subject, categories, policy, now),
+        duties=lookups(home).duties(request.actor, request.subject, categories, policy, now),
     )
 
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from custodes.errors import ConfigError, LedgerRewritten, MissingSecret, Refused
+from custodes.errors import LedgerRewritten, MissingSecret, Refused
 from custodes.minimise.pseudonym import Pseudonyms
 from custodes.model.canonical import Json
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
-from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings, refuse_to_overwrite
+from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings, read_yaml, refuse_to_overwrite, yaml_of
 
 if TYPE_CHECKING:
     from custodes import watch
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from custodes.model import run
     from custodes.model.run import SourceCoverage
     from custodes.protected.hsm import TokenKey
-    from custodes.protected.lookups import Lookups
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
     from custodes.store.desk import Desk
@@ -154,12 +153,12 @@ class Home:
     @cached_property
     def datamap(self) -> DataMap:
         """The data map in force; empty if none was loaded."""
-        return DataMap.of(_yaml(self.path / "datamap.yaml"))
+        return DataMap.of(read_yaml(self.path / "datamap.yaml"))
 
     @cached_property
     def policy(self) -> Policy:
         """The policy in force; the built-in one if none was loaded."""
-        return Policy.of(_yaml(self.path / "policy.yaml"))
+        return Policy.of(read_yaml(self.path / "policy.yaml"))
 
     def adopt(self, name: str, document: bytes) -> bool:
         """Put `policy.yaml` or `datamap.yaml` (`name`) in force and record its hash. Returns False if it already is.
@@ -169,7 +168,7 @@ class Home:
         from custodes.ledger.disk import Disk
 
         readers = {"policy.yaml": Policy.of, "datamap.yaml": DataMap.of}
-        parsed = readers[name](_yaml_of(document, name))
+        parsed = readers[name](yaml_of(document, name))
         file = self.path / name
         if file.is_file() and file.read_bytes() == document:
             return False
@@ -300,18 +299,6 @@ class Home:
         if not settings.module:
             return Registry(self.path / "registry", read_key(self.path / "keys" / "registry.key"))
         return Registry(self.path / "registry", self._token_key)
-
-    @cached_property
-    def lookups(self) -> Lookups:
-        """What protection obliges to for one subject, as whoever asks may learn it; what should be known of that is recorded."""
-        from custodes.guard.approval import written
-        from custodes.ledger.leaf import Kind
-        from custodes.protected.lookups import Lookups
-
-        def noted(actor: str, act: str, now: datetime) -> None:
-            self.record(Kind.DECISION, {"what": "registry", "act": act, "who": actor, "at": written(now)}, now)
-
-        return Lookups(self.registry, noted)
 
     @cached_property
     def _token_key(self) -> TokenKey:
@@ -492,21 +479,3 @@ def _shown(point: Checkpoint | None) -> run.Checkpoint | None:
     if point is None:
         return None
     return run.Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii"))
-
-
-def _yaml(file: Path) -> object:
-    try:
-        return _yaml_of(file.read_bytes(), file.name)
-    except FileNotFoundError:
-        return None
-    except OSError as wrong:
-        raise ConfigError(f"{file.name} cannot be read: {wrong.strerror}") from None
-
-
-def _yaml_of(document: bytes, name: str) -> object:
-    import yaml
-
-    try:
-        return yaml.safe_load(document)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
-        raise ConfigError(f"{name} is no YAML", hint="see docs/reference/formats.md") from None

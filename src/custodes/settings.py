@@ -281,3 +281,23 @@ def _part(name: str, body: Mapping[str, object], kind: type | None = None) -> di
         if place in _CHOICES and value not in _CHOICES[place]:
             raise ConfigError(f"{FILE}: {place} must be one of {', '.join(_CHOICES[place])}")
     return given
+
+
+def read_yaml(file: Path) -> object:
+    """Return a decoded YAML file of the home, None if it is not there. Raises `ConfigError`."""
+    try:
+        return yaml_of(file.read_bytes(), file.name)
+    except FileNotFoundError:
+        return None
+    except OSError as wrong:
+        raise ConfigError(f"{file.name} cannot be read: {wrong.strerror}") from None
+
+
+def yaml_of(document: bytes, name: str) -> object:
+    """Decode the bytes of the YAML file `name`. Raises `ConfigError`."""
+    import yaml
+
+    try:
+        return yaml.safe_load(document)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
+        raise ConfigError(f"{name} is no YAML", hint="see docs/reference/formats.md") from None
