@@ -227,7 +227,13 @@ def test_trivial_features_cannot_tell_a_plant_from_the_background(tmp_path):
     truth = json.loads((tmp_path / "truth.json").read_text("utf-8"))
     marked = {access for one in truth["campaigns"] for access in one["truth"]}
     found = accesses(tmp_path)
+    row = {one["id"]: place for place, one in enumerate(found)}
     features = {
+        "row": lambda one: row[one["id"]] % 97,
+        "last digits of the id": lambda one: int(one["id"][-4:], 16),
+        "digits of the session": lambda one: int(one["session"][4:]) if one.get("session") else 5 * 10**9,
+        "digits of the subject": lambda one: sum(map(int, one["subjects"][0][4:])) if one.get("subjects") else 45,
+        "last digit of the time": lambda one: int(one["time"][22]),
         "id": lambda one: int(one["id"][4:], 16),
         "parity": lambda one: int(one["id"][-1], 16) % 2,
         "millisecond": lambda one: int(one["time"][20:23]),
