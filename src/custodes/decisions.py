@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
+from weakref import WeakKeyDictionary, ref
 
 from custodes.context.inquiry import open_cases
 from custodes.context.standing import Standing
@@ -16,7 +17,7 @@ from custodes.disclose import erasing as disclose_erasing
 from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
 from custodes.engines.releasing import PostgresLeases, PostgresReader
-from custodes.errors import ConfigError, MissingSecret, Refused
+from custodes.errors import ConfigError, MissingSecret, Outage, Refused
 from custodes.guard import seams as gates
 from custodes.guard.approval import Refusal, Request, written
 from custodes.guard.asking import Asking, Seams
@@ -28,11 +29,13 @@ from custodes.guard.words import Identity, Known
 from custodes.guard.words import Request as AskedFor
 from custodes.home import Home
 from custodes.ledger.disk import Disk
-from custodes.ledger.leaf import decode
+from custodes.ledger.leaf import Kind, decode
 from custodes.ledger.proof import root_of
 from custodes.minimise import release
 from custodes.model.canonical import Json, canonical
 from custodes.model.policy import Policy
+from custodes.protected.lookups import Lookups
+from custodes.protected.registry import Registry
 from custodes.settings import yaml_of
 from custodes.store.desk import Quotas
 from custodes.store.own_leaves import OwnLeaf, own_leaves
@@ -144,14 +147,27 @@ def _os_login() -> str:
 
 def lookups(home: Home) -> Lookups:
     """What protection obliges to, as who asks may learn it: one for a home that is open, since it counts who asks how often."""
+    if home not in _LOOKUPS:
+        mine = ref(home)  # what is kept under a home must not keep it
 
-    def noted(actor: str, act: str, now: datetime) -> None:
-        home.record(Kind.DECISION, {"what": "registry", "act": act, "who": actor, "at": written(now)}, now)
+        def opened() -> Registry:
+            return _alive(mine).registry()
 
-    return _LOOKUPS.setdefault(home, Lookups(home.registry, noted))
+        def noted(actor: str, act: str, now: datetime) -> None:
+            _alive(mine).record(Kind.DECISION, {"what": "registry", "act": act, "who": actor, "at": written(now)}, now)
+
+        _LOOKUPS[home] = Lookups(opened, noted)
+    return _LOOKUPS[home]
 
 
 _LOOKUPS: Final = WeakKeyDictionary[Home, Lookups]()
+
+
+def _alive(mine: ref[Home]) -> Home:
+    home = mine()
+    if home is None:
+        raise Outage("the home was closed")
+    return home
 
 
 class _Rules:
