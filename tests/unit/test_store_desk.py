@@ -53,3 +53,34 @@ def test_an_erased_person_is_blanked_everywhere_and_in_no_free_page(tmp_path: Pa
 def test_forgetting_makes_no_desk(tmp_path: Path) -> None:
     assert Desk(tmp_path / "desk.sqlite").forget({"s-aaaaaaaaaaaaaaaa"}) == 0
     assert not (tmp_path / "desk.sqlite").exists()
+
+
+def test_a_changed_verdict_is_kept_beside_the_new_one_and_a_repeat_takes_the_place_of_its_former_self(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "desk.sqlite")
+    desk.update([{"finding": "f1", "rule": "D01", "level": "medium"}, {"finding": "f2", "rule": "D01"}], {}, {})
+    desk.update(
+        [{"finding": "f3", "rule": "D01", "level": "low", "repeats": 1}], {"f1": "weakened", "f2": "withdrawn"}, {"f3": "f1"}
+    )
+    assert [(row["finding"], row.get("verdict")) for row in desk.findings()] == [("f2", "withdrawn"), ("f3", None)]
+    kept = [(one["finding"], one["change"], one["before"]) for one in desk.verdicts()]
+    assert kept == [
+        ("f3", "weakened", {"finding": "f1", "rule": "D01", "level": "medium"}),
+        ("f2", "withdrawn", {"finding": "f2", "rule": "D01"}),
+    ]
+
+
+def test_the_same_draw_is_kept_once_and_erasure_reaches_slots_labels_and_former_verdicts(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "desk.sqlite")
+    access, who = "x-" + "c" * 26, "s-aaaaaaaaaaaaaaaa"
+    for _ in range(2):
+        desk.keep_slots([access, "x-" + "d" * 26], "root", 50)
+    assert [(drawn, of) for _, drawn, of in desk.slots()] == [(2, 50), (2, 50)]
+    desk.label(access, "misuse", "a-bbbbbbbbbbbbbbbb")
+    desk.update([{"finding": "f1", "rule": "D01", "subjects": [who], "key": "k-1"}], {}, {})
+    desk.update([], {"f1": "withdrawn"}, {})
+    desk.forget({access, who})
+    assert [slot[0] for slot in desk.slots()] == ["x-" + "d" * 26]
+    assert desk.labels()[0]["what"] == "(erased)"
+    assert desk.findings()[0]["key"] == "(erased)"
+    assert who not in str(desk.verdicts())
+    assert not [file for file in tmp_path.iterdir() if who.encode() in file.read_bytes() or access.encode() in file.read_bytes()]
