@@ -13,7 +13,7 @@ import pytest
 
 from custodes.world import DEMO
 
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(1200)]  # half a minute each alone, minutes beside others
 COMMAND = [sys.executable, "-m", "custodes"]
 OWN = {
     "F01": ("D09", "V7"),
@@ -37,6 +37,8 @@ class Street:
     said: str
     watched: dict[str, object]
     truth: dict[str, object]
+    planted: int
+    """Looks that the planted misuses made: one for each subject of each access."""
 
 
 def _run(*arguments: str, code: int = 0) -> str:
@@ -52,7 +54,14 @@ def walk(folder: Path, seed: int) -> Street:
     watched = json.loads(_run("watch", "--home", str(home), "--format", "json", "--reveal-ids", code=1))
     planted = ["--scenario", "demo", "--file", str(DEMO)]
     _run("world", "build", *planted, "--seed", str(seed), "--size", "demo", "--out", str(exports))
-    return Street(home, said, watched, json.loads((exports / "truth.json").read_text()))
+    truth = json.loads((exports / "truth.json").read_text())
+    return Street(home, said, watched, truth, planted_looks(exports, truth))
+
+
+def planted_looks(exports: Path, truth: dict[str, object]) -> int:
+    abuse = {name for one in truth["campaigns"] for name, kind in one["truth"].items() if kind == "abuse"}  # type: ignore[attr-defined]
+    rows = (json.loads(line) for file in sorted(exports.glob("accesses-*.ndjson")) for line in file.open())
+    return sum(len(row.get("subjects", ())) for row in rows if row["id"] in abuse)
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +151,10 @@ def test_no_benign_look_alike_is_loud(street: Street) -> None:
     assert_twins_quiet(street)
 
 
-def test_four_to_eight_per_cent_stay_unexplained_as_in_real_companies(street: Street) -> None:
+def test_four_to_eight_per_cent_of_what_is_innocent_stay_unexplained_as_in_real_companies(street: Street) -> None:
     coverage = street.watched["coverage"]
-    assert 0.04 <= coverage["residue"] / coverage["looks"] <= 0.08  # type: ignore[index]
+    innocent = (coverage["residue"] - street.planted) / (coverage["looks"] - street.planted)  # type: ignore[index]
+    assert 0.04 <= innocent <= 0.08
 
 
 def test_the_demo_ends_with_what_to_look_at_next(street: Street) -> None:
