@@ -31,7 +31,7 @@ from pg_cluster import Cluster, running, versions  # after its folder is on the 
 from custodes.catalogue import Name  # likewise
 from custodes.engines.postgres import connect  # likewise
 from custodes.guard.plan import make_plan  # likewise
-from custodes.guard.reach import reach  # likewise
+from custodes.guard.reach_whole import reach  # likewise
 from custodes.model.datamap import DataMap  # likewise
 
 STAFF = ("bench_staff", "bench_leased")

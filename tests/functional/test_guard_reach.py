@@ -25,7 +25,7 @@ from custodes.guard.declaring import content
 from custodes.guard.installation import Target, install
 from custodes.guard.looking import Look, Seams, drift, look, ways
 from custodes.guard.plan import GUARD
-from custodes.guard.reach import reach
+from custodes.guard.reach_whole import reach
 from custodes.model.canonical import canonical
 from custodes.model.datamap import DataMap
 

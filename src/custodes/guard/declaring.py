@@ -7,15 +7,11 @@ changes by one step is another way, and open.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from custodes.guard.approval import Refusal
 from custodes.model.canonical import Json, canonical
-
-if TYPE_CHECKING:
-    from custodes.guard.book import Book
 
 SCHEMA: Final = "custodes.declaration/1"
 LONGEST_DAYS: Final = 90
@@ -52,17 +48,3 @@ def refuses_declaration(given: Mapping[str, Json]) -> Refusal | None:
     if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= LONGEST_DAYS:
         return Refusal("too-long", f"a way is declared for 1 to {LONGEST_DAYS} days")
     return None
-
-
-def declared(book: Book, system: str, now: datetime) -> dict[tuple[str, tuple[str, ...]], str]:
-    """Return the ways of a system that are declared at a time: (principal, steps) → by which record, and until when."""
-    found = {}
-    for asked in book.declarations():
-        given, days = asked.request.content, asked.request.content["days"]
-        via = given["via"]
-        if given["system"] != system or asked.in_force is None or not isinstance(days, int) or not isinstance(via, list):
-            continue
-        until = asked.in_force + timedelta(days=days)
-        if now < until:
-            found[str(given["principal"]), tuple(map(str, via))] = f"leaf {asked.number}, until {until:%Y-%m-%d}"
-    return found

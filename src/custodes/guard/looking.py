@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -16,10 +16,11 @@ from custodes.catalogue import Catalogue, Database, Name
 from custodes.errors import CouldNotCheck, EngineUnavailable, Refused
 from custodes.guard.approval import written
 from custodes.guard.book import Book
-from custodes.guard.declaring import declared, way_id
+from custodes.guard.declaring import way_id
 from custodes.guard.installation import Target, masked, trial
 from custodes.guard.plan import GUARD
-from custodes.guard.reach import Path, reach
+from custodes.guard.reach import Path
+from custodes.guard.reach_whole import reach
 from custodes.guard.taken import Taken
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json, canonical
@@ -92,6 +93,20 @@ def look(database: Database, target: Target, seams: Seams, now: datetime, *, sha
     record: dict[str, Json] = {"what": REACH, "system": target.system, "at": written_now}
     record |= {"report": document} if changed else {"same_as": sha256(canonical(document)).hexdigest()}
     return Look(document, found.open_paths, seams.record(Kind.POLICY, record, now), last)
+
+
+def declared(book: Book, system: str, now: datetime) -> dict[tuple[str, tuple[str, ...]], str]:
+    """Return the ways of a system that are declared at a time: (principal, steps) → by which record, and until when."""
+    found = {}
+    for asked in book.declarations():
+        given, days = asked.request.content, asked.request.content["days"]
+        via = given["via"]
+        if given["system"] != system or asked.in_force is None or not isinstance(days, int) or not isinstance(via, list):
+            continue
+        until = asked.in_force + timedelta(days=days)
+        if now < until:
+            found[str(given["principal"]), tuple(map(str, via))] = f"leaf {asked.number}, until {until:%Y-%m-%d}"
+    return found
 
 
 def last_report(leaves: Iterable[Leaf], system: str) -> Mapping[str, Json] | None:

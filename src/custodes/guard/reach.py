@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from custodes.catalogue import PUBLIC, Catalogue, Name, Relation, Role, Routine
 from custodes.guard.plan import GUARD, LEASE, OWNER, REVEAL, safe_schema
-from custodes.model.datamap import ResourceMap
 
 OPEN, UNKNOWN, DECLARED = "open", "unknown", "declared"
 EVERYBODY: Final = "PUBLIC"
@@ -303,30 +302,6 @@ class _Source(NamedTuple):
     relation: Relation
     column: str
     onward: list[str]
-
-
-def reach(
-    catalogue: Catalogue,
-    mapped: Mapping[Name, ResourceMap],
-    protected: Iterable[tuple[Name, str]],
-    *,
-    staff: Sequence[str] = (),
-    declared: Mapping[tuple[str, tuple[str, ...]], str] | None = None,
-    tried: Iterable[tuple[str, str]] = (),
-) -> Reach:
-    """Walk every login to every protected field. `declared`: (principal, steps) → by which record two people have declared it.
-
-    `tried`: (principal, what was seen) of looks that were really taken, and of leases that no record allows: each an open path.
-    """
-    from custodes.guard.reach_whole import of_database
-
-    walker = Walker(catalogue, declared or {})
-    fields = tuple(
-        FieldReach(f"{name}.{word}", mapped[name].fields[word], tuple(walker.field(name, word))) for name, word in sorted(protected)
-    )
-    whole = {walker.path(*way) for way in of_database(walker, tuple(sorted(mapped)), staff)}
-    whole |= {walker.path(principal, [what], OPEN) for principal, what in tried}
-    return Reach(catalogue.digest(), catalogue.version_text, fields, tuple(sorted(whole)))
 
 
 def _is_ours(relation: Relation) -> bool:

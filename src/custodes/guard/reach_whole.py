@@ -1,13 +1,14 @@
-"""Ways that no single field has: later tables, other servers, replication, logs, staff who can become each other."""
+"""The whole report, and the ways in it that no single field has: later tables, other servers, replication, logs, colleagues."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from custodes.catalogue import PUBLIC, Fact, Name
-from custodes.guard.reach import EVERYBODY, OPEN, UNKNOWN, Walker
+from custodes.catalogue import PUBLIC, Catalogue, Fact, Name
+from custodes.guard.reach import EVERYBODY, OPEN, UNKNOWN, FieldReach, Reach, Walker
+from custodes.model.datamap import ResourceMap
 
 _FACTS: Final = {
     "foreign table": "a foreign server may lead back here",
@@ -24,6 +25,28 @@ _LOGGING: Final = {
 }
 _HERE: Final = re.compile(r"^\S+ to( (localhost|127\.\S+|::1|/\S*))*( /(?P<database>.*))?$")
 Way = tuple[str, list[str], str]
+
+
+def reach(
+    catalogue: Catalogue,
+    mapped: Mapping[Name, ResourceMap],
+    protected: Iterable[tuple[Name, str]],
+    *,
+    staff: Sequence[str] = (),
+    declared: Mapping[tuple[str, tuple[str, ...]], str] | None = None,
+    tried: Iterable[tuple[str, str]] = (),
+) -> Reach:
+    """Walk every login to every protected field. `declared`: (principal, steps) → by which record two people have declared it.
+
+    `tried`: (principal, what was seen) of looks that were really taken, and of leases that no record allows: each an open path.
+    """
+    walker = Walker(catalogue, declared or {})
+    fields = tuple(
+        FieldReach(f"{name}.{word}", mapped[name].fields[word], tuple(walker.field(name, word))) for name, word in sorted(protected)
+    )
+    whole = {walker.path(*way) for way in of_database(walker, tuple(sorted(mapped)), staff)}
+    whole |= {walker.path(principal, [what], OPEN) for principal, what in tried}
+    return Reach(catalogue.digest(), catalogue.version_text, fields, tuple(sorted(whole)))
 
 
 def of_database(walker: Walker, mapped: Sequence[Name], staff: Sequence[str]) -> Iterator[Way]:

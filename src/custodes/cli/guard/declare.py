@@ -77,7 +77,8 @@ def request(  # options of one command
 def list_(*, system: str, home: Path) -> int:
     """List the declarations of SYSTEM that are in force."""
     from custodes import decisions
-    from custodes.guard.declaring import declared, way_id
+    from custodes.guard.declaring import way_id
+    from custodes.guard.looking import declared
     from custodes.home import Home
 
     with Home.open(home) as opened:
