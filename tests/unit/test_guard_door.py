@@ -16,6 +16,7 @@ from door_stage import GRANTED, KEY, SETTINGS, Stage, asked, token
 
 from custodes.errors import ConfigError, NotDurable
 from custodes.settings import ServeSettings
+from custodes.web.answers import STEP_S
 from custodes.web.issuer import IssuerKeys
 from custodes.web.server import check_place
 
@@ -130,24 +131,28 @@ def test_refusals_of_a_class_are_one_text(tmp_path: Path) -> None:
 
 
 def test_a_person_enrolled_and_a_decoy_are_told_the_same_at_the_same_time(tmp_path: Path) -> None:
+    """Medians within 5 % in one of four rounds: a busy machine disturbs some rounds, a difference would show in all."""
     protected = replace(GRANTED, duties=("outside_approver",))
 
     def look(subject: str) -> None:
         time.sleep(0.01 if subject.endswith("b") else 0.0)  # the look-up of one takes longer
 
     stage = Stage(tmp_path, known=protected, looks_up=look)
-    times: dict[str, list[float]] = {"a": [], "b": []}
-    seen = set()
-    for number in range(14):
-        who = "ab"[number % 2]
-        began = time.perf_counter()
-        answer = stage.post(EVALUATION, asked("s-aaaaaaaaaaaaaaa" + who))
-        times[who].append(time.perf_counter() - began)
-        seen.add(answer.content)
+    seen, gaps = set(), []
+    for _ in range(4):
+        times: dict[str, list[float]] = {"a": [], "b": []}
+        for number in range(14):
+            who = "ab"[number % 2]
+            began = time.perf_counter()
+            seen.add(stage.post(EVALUATION, asked("s-aaaaaaaaaaaaaaa" + who)).content)
+            times[who].append(time.perf_counter() - began)
+        first, second = (statistics.median(times[who]) for who in "ab")
+        assert min(first, second) >= STEP_S
+        gaps.append(abs(first - second) / max(first, second))
+        if gaps[-1] <= 0.05:
+            break
     assert len(seen) == 1
-    first, second = (statistics.median(times[who]) for who in "ab")
-    assert abs(first - second) <= 0.15 * max(first, second)
-    assert min(first, second) >= 0.05
+    assert min(gaps) <= 0.05
 
 
 def test_registry_down_means_everybody_is_protected(tmp_path: Path) -> None:
