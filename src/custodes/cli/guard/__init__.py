@@ -49,9 +49,10 @@ def command() -> None:
 
     \b
     export CUSTODES_GUARD_URL=postgresql://admin@db/app          (or --url-file FILE; never inline)
-    custodes guard map app-db --home home > datamap.yaml         then read and edit it
+    custodes guard map app-db > datamap.yaml                     then read and edit it
     custodes guard plan app-db --home home --staff ann --staff bob > plan.sql
     custodes guard install app-db --home home --staff ann --staff bob --plan plan.sql
     custodes guard verify app-db --home home --staff ann --staff bob
+    custodes guard declare --help
     custodes guard uninstall app-db --home home
     """  # noqa: D301  # click reads \b as "do not rewrap"
