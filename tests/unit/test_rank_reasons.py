@@ -66,7 +66,7 @@ def test_a_stranger_to_the_subject_is_told_by_the_relations_that_weigh_most() ->
 def test_a_weak_relation_is_told_in_numbers_beside_what_is_usual() -> None:
     row = _but(aprod=2)
     assert _weighed(aprod=1).reasons([row])[row] == (
-        "rows of the actor about this kind of thing: 2, where half of the looks have 30 or more",
+        "earlier work of the actor on this kind of thing: 2, where half of the looks have 30 or more",
     )
 
 

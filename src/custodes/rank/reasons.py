@@ -41,6 +41,14 @@ ABSENT: Final[Mapping[str, str]] = {
     "unit_habit": "the actor's unit has no other look with a reason at these fields",
 }
 """Feature → what is said where it is nothing."""
+_COUNTED: Final[Mapping[str, str]] = {
+    **CONTEXT,
+    **plain.WORDS,
+    "assigned_n": "earlier work of the actor for the team with which the subject lies",
+    "aprod": "earlier work of the actor on this kind of thing",
+    "tprod": "earlier work of the actor's teams on this kind of thing",
+}
+"""Feature → what is counted, said before the number where there is a little of it."""
 _NOBODY_ELSE: Final = "nobody else is known to have worked on the subject"
 _OF_OTHERS: Final = frozenset({"mate", "collab", "collab_max", "sim", "sim_mean"})
 _TOGETHER: Final[Mapping[str, str]] = {
@@ -98,8 +106,7 @@ class Yardstick:
     def _words(name: str, value: int, usual: int) -> str:
         if not value:
             return ABSENT[name]
-        what = CONTEXT.get(name) or plain.WORDS[name]
-        return f"{what}: {value:,}, where half of the looks have {usual:,} or more"
+        return f"{_COUNTED[name]}: {value:,}, where half of the looks have {usual:,} or more"
 
 
 @dataclass(frozen=True, slots=True)
