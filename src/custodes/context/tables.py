@@ -142,8 +142,8 @@ class ContextStore:
             yield from zip(*(read[name].to_pylist() for name in columns), strict=True)
 
     def version(self, table: str) -> tuple[str, ...]:
-        """Return a word for each load of `table`: equal as long as nothing else was loaded."""
-        return tuple(file.name for file in self._files(table))
+        """Return a word for each load of `table`: equal as long as nothing was loaded, and nobody erased from it."""
+        return tuple(f"{file.name} {file.stat().st_ino} {file.stat().st_mtime_ns}" for file in self._files(table))
 
     def _files(self, table: str) -> list[Path]:
         return sorted((self._folder / table).glob("*.parquet"))
