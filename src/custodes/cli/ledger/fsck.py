@@ -79,7 +79,9 @@ def _as_text(report: FsckReport, *, deep: bool) -> list[str]:
         f"  {report.opened} leaves opened against the vault" if deep else "  contents behind the leaves not opened (--deep)"
     )
     if report.erased or report.expired:
-        lines.append(f"  {report.erased} leaves erased with a record; raw records of {report.expired} batches expired with a record")
+        lines.append(
+            f"  {report.erased} leaves erased with a record; raw records of {report.expired} batches expired with a record"
+        )
     if report.index is not None:
         found = report.index
         lines.append(
@@ -95,7 +97,19 @@ def _as_text(report: FsckReport, *, deep: bool) -> list[str]:
 def _as_json(report: FsckReport) -> str:
     import json
 
-    names = ("origin", "entries", "signed_entries", "segments", "tiles", "records", "signatures", "sources", "opened", "erased", "expired")
+    names = (
+        "origin",
+        "entries",
+        "signed_entries",
+        "segments",
+        "tiles",
+        "records",
+        "signatures",
+        "sources",
+        "opened",
+        "erased",
+        "expired",
+    )
     facts = {name: getattr(report, name) for name in names}
     told = {"problems": report.problems, "untold": report.untold, "unread": report.unread, "notes": report.notes}
     index = (
