@@ -3,6 +3,9 @@
 A company is generated, loaded the ordinary way, and watched in a child process. The baseline of the same run is one full scan of
 the same stored rows in the same engine (count by actor): what any program has to pay that reads them once.
 
+`last_day_cpu_s` is `watch --since` the last of the 90 days, start of the program included: it judges that day alone, and rules
+whose window reaches further back see less than in a full run.
+
     python bench/watch.py --accesses 2000000 [--home DIR]     JSON on stdout
 """
 
@@ -144,6 +147,8 @@ def measure(accesses: int, home: Path, seed: int) -> dict[str, object]:
             subprocess.run([*custodes, "load", "--home", str(home), str(exports)], check=True, stdout=subprocess.DEVNULL)
             loaded = time.monotonic() - began
     wall, cpu, peak, out = _timed([*custodes, "watch", "--home", str(home), "--format", "json"])
+    last_day = _stamp((DAYS - 1) * 86_400)
+    _, day_cpu, _, _ = _timed([*custodes, "watch", "--home", str(home), "--since", last_day, "--format", "json"])
     scan_wall, scan_cpu = _scan(home)
     found = json.loads(out)
     return {
@@ -155,6 +160,7 @@ def measure(accesses: int, home: Path, seed: int) -> dict[str, object]:
         "watch_wall_s": round(wall, 2),
         "watch_cpu_s": round(cpu, 2),
         "watch_peak_mb": round(peak / 1024),
+        "last_day_cpu_s": round(day_cpu, 2),
         "scan_wall_s": round(scan_wall, 3),
         "ratio_to_scan": round(cpu / max(scan_cpu, 0.001), 1),
     }
