@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from approval_stage import FIRST, LATER, Stage, seed_of, staff_row
+from approval_stage import DAY, FIRST, LATER, Stage, seed_of, staff_row
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
@@ -15,6 +15,7 @@ from custodes import decisions
 from custodes.cli import run
 from custodes.guard.approval import written
 from custodes.home import Home
+from custodes.rank.suppress import in_force
 
 OPENS_ALL = "a passphrase for tests"
 AT = ["--at", written(LATER)]
@@ -134,6 +135,10 @@ def test_another_subject_another_actor_a_day_too_late_is_shown(
     assert {one["subjects"][0] for one in _of(_watch(capsys), home, "reader") if one["subjects"]} - set(finding["subjects"])
     assert run(["findings", "suppressions", *AT]) == 0
     assert "state expired" in capsys.readouterr().out
+    with Home.open(home) as opened:
+        book = decisions.asking(opened).book()
+    assert len(in_force(book, LATER - 199 * DAY - DAY / 2)) == 1
+    assert in_force(book, LATER) == ()  # nothing is held back by it any more
 
 
 def test_labels_stand_apart_and_change_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
