@@ -94,7 +94,7 @@ class Asked:
     """A request that counts. `number`: its ledger index, by which people call it.
 
     `in_force`: when an act that needs no carrying out took effect. `intent`, `done`: when an erasure was begun and completed.
-    `approvers`: whose approvals carried it. `lifted`: when a hold, grant or suppression was ended. `reviewed`: when broken glass was.
+    `approvers`: whose approvals carried it. `lifted`: when a hold, grant or suppression ended. `reviewed`: when broken glass was.
     """
 
     number: int
