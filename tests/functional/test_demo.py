@@ -119,8 +119,8 @@ def assert_twins_quiet(street: Street) -> None:
     for twin in (c for c in street.truth["campaigns"] if c["kind"] == "benign"):  # type: ignore[attr-defined]
         held = [
             c
-            for c in street.watched["campaigns"]
-            if set(c["accesses"]) & set(twin["accesses"])  # type: ignore[attr-defined]
+            for c in street.watched["campaigns"]  # type: ignore[attr-defined]
+            if set(c["accesses"]) & set(twin["accesses"])
         ]
         assert not [c["rank"] for c in held if c["level"] in {"medium", "high"}], twin["scenario"]
 
