@@ -172,10 +172,8 @@ VALUES = (
     Attack(
         "statement text handed to a cursor",
         _ann(
-
-                "do $$ declare c refcursor; x text; begin open c for execute 'select host(last_ip) from {t} where id = 42'; "
-                "fetch c into x; raise notice '%', x; end $$"
-
+            "do $$ declare c refcursor; x text; begin open c for execute 'select host(last_ip) from {t} where id = 42'; "
+            "fetch c into x; raise notice '%', x; end $$"
         ),
     ),
     Attack("view over a view", _ann("select x from app.v where id = 42", "select x from app.v_of_v where id = 42")),
@@ -296,10 +294,8 @@ VALUES = (
     Attack(
         "back in through dblink",
         _ann(
-
-                "select * from dblink('host=127.0.0.1 port={port} dbname={dbname} user={ann}', "
-                "'select host(last_ip) from {t} where id = 42') as (ip text)"
-
+            "select * from dblink('host=127.0.0.1 port={port} dbname={dbname} user={ann}', "
+            "'select host(last_ip) from {t} where id = 42') as (ip text)"
         ),
         bites=False,
     ),

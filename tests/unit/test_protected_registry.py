@@ -20,7 +20,15 @@ def test_it_answers_for_named_subjects_only(tmp_path: Path) -> None:
     again = Registry(tmp_path, KEY)
     assert again.classes_of(["s-one", "s-three"], NOON) == {"s-one": ("journalist",)}
     public = {name for name in dir(again) if not name.startswith("_")}
-    assert public == {"enrol", "enrol_all", "enrolments", "classes_of", "drawn", "forget", "is_current"}  # every question names its subjects
+    assert public == {
+        "enrol",
+        "enrol_all",
+        "enrolments",
+        "classes_of",
+        "drawn",
+        "forget",
+        "is_current",
+    }  # every question names its subjects
 
 
 def test_an_erased_subject_is_forgotten_with_all_classes_and_others_stay(tmp_path: Path) -> None:

@@ -265,5 +265,3 @@ class _Given(Pseudonyms):
 
     def once(self, kind: str, value: str) -> str:
         return value if kind in {"actor", "subject"} else self._real.once(kind, value)
-
-
