@@ -60,7 +60,7 @@ def walk(folder: Path, seed: int) -> Street:
 
 def planted_looks(exports: Path, truth: dict[str, object]) -> int:
     abuse = {name for one in truth["campaigns"] for name, kind in one["truth"].items() if kind == "abuse"}  # type: ignore[attr-defined]
-    rows = (json.loads(line) for file in sorted(exports.glob("accesses-*.ndjson")) for line in file.open())
+    rows = (json.loads(line) for file in sorted(exports.glob("accesses-*.ndjson")) for line in file.read_bytes().splitlines())
     return sum(len(row.get("subjects", ())) for row in rows if row["id"] in abuse)
 
 
