@@ -134,8 +134,12 @@ def test_truth_names_keys_that_stand_in_the_tables(founding):
 # --- the innocent background ---
 
 
+WRITTEN = [name for name in TABLES if name != "outcomes"]
+"""Tables of a simulated company. No scenario has earlier proven cases: there are no outcomes, and D20 says so."""
+
+
 def test_whatever_kind_of_row_a_plant_uses_stands_in_the_background(innocent):
-    rows = {name: table(innocent, name) for name in TABLES}
+    rows = {name: table(innocent, name) for name in WRITTEN}
     assert all(rows.values()), [name for name, found in rows.items() if not found]
     scoped = {row["case"] for row in rows["case_scope"]}
     staff_cases = [row for row in rows["cases"] if row["scope_kind"] == "staff"]
@@ -205,7 +209,7 @@ def test_marginals_are_those_of_a_real_service_desk(innocent):
 def test_the_documents_are_those_of_the_contract(innocent):
     Policy.of(yaml.safe_load((innocent / "policy.yaml").read_text("utf-8")))
     DataMap.of(yaml.safe_load((innocent / "datamap.yaml").read_text("utf-8")))
-    for name, contract in TABLES.items():
+    for name, contract in ((name, TABLES[name]) for name in WRITTEN):
         header = (innocent / "context" / f"{name}.csv").read_text("utf-8").partition("\n")[0].split(",")
         assert header == [column.name for column in contract.columns]
 
