@@ -6,7 +6,6 @@ could not check · 3 verification failed · 4 refused · 5 outage or crash · 13
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Final, NoReturn
@@ -14,6 +13,7 @@ from typing import Final, NoReturn
 import click
 
 from custodes import __version__
+from custodes.cli.late import Late, from_package
 from custodes.errors import CustodesError
 
 COMMANDS: Final = {
@@ -37,31 +37,12 @@ COMMANDS: Final = {
 """Command → one line for `--help`. Each lives in `custodes.cli.<command>` as `command`."""
 
 
-class Street(click.Group):
-    """Commands by name, imported late."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order of use."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"custodes.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing one."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=Street, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Late,
+    lines=COMMANDS,
+    find=from_package(__name__),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="custodes")
 def street() -> None:
     """Who looked at whose data without a reason?

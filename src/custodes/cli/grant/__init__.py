@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from custodes.cli.late import Late
+
 COMMANDS: Final = {
     "request": ("asking", "ask to be granted a release, for a reason that is on record"),
     "show": ("showing", "the bytes that approvers sign, and their digest"),
@@ -19,31 +21,13 @@ COMMANDS: Final = {
 """Command → module and one line for `--help`."""
 
 
-class Grants(click.Group):
-    """The commands about grants by name, imported late."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order of use."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"custodes.cli.grant.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name.replace("list", "list_"))
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing one."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+def _find(name: str) -> click.Command:
+    module = importlib.import_module(f"custodes.cli.grant.{COMMANDS[name][0]}")
+    found: click.Command = getattr(module, name.replace("list", "list_"))
+    return found
 
 
-@click.group(cls=Grants)
+@click.group(cls=Late, lines={name: line for name, (_, line) in COMMANDS.items()}, find=_find)
 def command() -> None:
     """Grants: who may have which field of whom released, how often, until when. Every step is signed and recorded.
 

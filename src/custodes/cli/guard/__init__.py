@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
 import click
+
+from custodes.cli.late import Late, from_package
 
 COMMANDS: Final = {
     "map": "propose a data map from a database's names, types and shapes",
@@ -19,31 +20,7 @@ COMMANDS: Final = {
 """Command → one line for `--help`. Each lives in `custodes.cli.guard.<command>` as `command`."""
 
 
-class Guard(click.Group):
-    """The guard's commands by name, imported late."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order of use."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"custodes.cli.guard.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing one."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=Guard)
+@click.group(cls=Late, lines=COMMANDS, find=from_package(__name__))
 def command() -> None:
     """Stand in the way: staff lose the tables and get views that show a protected field only under a recorded lease.
 
