@@ -208,6 +208,8 @@ def test_who_stands_near_is_not_outside(rows: list[StaffRow], why: str | None) -
         ([_row("a", "legal"), _row("a", "legal", person="p-b")], "unplaced"),
         ([_row("a", None)], "unplaced"),
         ([_row("a", "legal", recorded=NOW + HOUR)], "unplaced"),
+        ([_row("a", "legal", recorded=NOW + timedelta(seconds=1))], "unplaced"),
+        ([_row("a", "legal", recorded=NOW + timedelta(microseconds=999_999))], None),  # requests tell time in whole seconds
         ([_row("a", "legal", left=NOW)], "left"),
         ([_row("a", "legal", ends=NOW)], "left"),
         ([_row("a", "legal", begins=NOW + 2 * HOUR)], "left"),

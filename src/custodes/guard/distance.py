@@ -53,10 +53,10 @@ class Staff:
         """Say why an account may approve nothing that was asked for at `asked`, or None.
 
         Staff must name its person, and its unit by a row loaded before the request, and the latest load that names the account
-        must have it employed now.
+        must have it employed now. Records tell time in whole seconds, so a row loaded within the second of the request counts.
         """
         rows = self._rows.get(actor, [])
-        if self.person(actor) is None or not any(row.unit and row.recorded <= asked for row in rows):
+        if self.person(actor) is None or not any(row.unit and row.recorded.replace(microsecond=0) <= asked for row in rows):
             return Refusal("unplaced", f"no staff row loaded before the request names person and unit of {actor}")
         latest = max(row.recorded for row in rows)
         if not any(row.holds(now) for row in rows if row.recorded == latest):
