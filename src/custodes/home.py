@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b, sha256
 from pathlib import Path
 from types import TracebackType
@@ -340,19 +340,23 @@ class Home:
     def rooms(self) -> watch.Rooms:
         """Everything that the main path stands on. The caller closes `engine`."""
         from custodes import explain, own_use, watch
-        from custodes.explain import granted, views
+        from custodes.explain import granted, views, wholeness
+        from custodes.guard.plan import REVEAL
         from custodes.ledger.signed import first_beyond
         from custodes.ledger.witness_quorum import recorded_gaps
         from custodes.model.run import NotChecked
+        from custodes.store.released import access_id
 
         self.intake().take_in()
         context, accesses, registry = self.context(), self.accesses(), self.registry()
         shelf = own_use.noted_shelf(self.path, self.own_leaves(), self.record)
-        loaded = granted.Granted(context, self.own_leaves(), lambda name: self.pseudonyms.once("ref", name))
+        loaded = granted.Granted(context, self.own_leaves(), partial(self.pseudonyms.once, "ref"))
+        names = own_use.Names(partial(access_id, self._record_key()), partial(self.pseudonyms.once, "ref"))
+        readers = [(system, self.pseudonyms.once("actor", REVEAL)) for system in sorted(self.settings.guard.databases)]
         point = self.checkpoint()
 
         def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
-            own = own_use.own_record(self.own_leaves())
+            own = wholeness.Own(own_use.own_record(self.own_leaves(), names), readers)
             views.build(engine, accesses, loaded, self.datamap, self.policy, registry, since=since, until=until, own=own)
 
         return watch.Rooms(

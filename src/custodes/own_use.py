@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from custodes.explain.wholeness import OwnUse
+from custodes.guard.approval import read_time
 from custodes.guard.book import Book
+from custodes.guard.grants import name_of
+from custodes.guard.taken import DECISION, OUTCOME
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
 from custodes.model.run import Change
@@ -27,6 +30,13 @@ FOLDER: Final = "rules"
 """The folder of a home that holds the company's own rules."""
 
 Record = Callable[[int, Mapping[str, Json]], int]
+
+
+class Names(NamedTuple):
+    """How leaves are called in views: the public id of a decision's access ("d-…" to "x-…"), and the keyed id of a grant's name."""
+
+    access: Callable[[str], str]
+    grant: Callable[[str], str]
 
 
 def note_use(leaves: Sequence[OwnLeaf], record: Record, who: str, act: str, about: str | None) -> None:
@@ -42,9 +52,15 @@ def note_use(leaves: Sequence[OwnLeaf], record: Record, who: str, act: str, abou
         record(Kind.DECISION, what)
 
 
-def own_record(leaves: Sequence[OwnLeaf]) -> list[OwnUse]:
-    """Return the home's own leaves as the view `own_record` shows them: what, who and about which access, nothing else of them."""
-    return [_shown(leaf) for leaf in leaves]
+def own_record(leaves: Sequence[OwnLeaf], names: Names) -> list[OwnUse]:
+    """Return the home's own leaves as the view `own_record` shows them: what, who, when, and about which access and grant.
+
+    Of a decision no subject is shown: its access has one, which an erasure can take away. An erasure that nobody approved as it is
+    recorded is shown with the act `unfounded`.
+    """
+    book = Book.of(leaves)
+    asked = {number: one.request.by for number, one in book.requests.items()}
+    return [_shown(leaf, names, asked, leaf.number in book.unfounded_leaves) for leaf in leaves]
 
 
 def note_rules(leaves: Sequence[OwnLeaf], record: Record, shelf: Sequence[Rule]) -> None:
@@ -101,7 +117,50 @@ def login() -> str:
         return UNKNOWN_ACTOR
 
 
-def _shown(leaf: OwnLeaf) -> OwnUse:
-    act = leaf.what.get("act", leaf.what.get("step"))
-    words = [None if value is None else str(value) for value in (leaf.what.get("who"), act, leaf.what.get("about"))]
-    return OwnUse(leaf.number, leaf.hour, Kind(leaf.kind).name.lower(), str(leaf.what.get("what", "")), *words)
+def _shown(leaf: OwnLeaf, names: Names, asked: Mapping[int, str], unfounded: bool) -> OwnUse:
+    what = leaf.what
+    request, rows = what.get("request"), what.get("rows")
+    number = request if isinstance(request, int) else leaf.number if isinstance(request, Mapping) else what.get("grant")
+    by = what.get("who") or what.get("by") or _signer(what) or (asked.get(number) if isinstance(number, int) else None)
+    act = "unfounded" if unfounded else what.get("act") or what.get("step") or _said(what)
+    about = what.get("about") or (names.access(str(what["id"])) if what.get("what") in {DECISION, OUTCOME} else None)
+    return OwnUse(
+        leaf.number,
+        leaf.hour,
+        Kind(leaf.kind).name.lower(),
+        str(what.get("what", "")),
+        actor=_word(by),
+        act=_word(act),
+        about=_word(about),
+        at=read_time(what.get("at")),
+        why=_why(what),
+        grant=names.grant(name_of(number)) if isinstance(number, int) else None,
+        rows=rows if isinstance(rows, int) else None,
+    )
+
+
+def _word(value: Json) -> str | None:
+    return None if value is None else str(value)
+
+
+def _part(what: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    found = what.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _signer(what: Mapping[str, Json]) -> Json:
+    """Return who signed a request or an answer."""
+    return _part(what, "statement").get("approver")
+
+
+def _said(what: Mapping[str, Json]) -> Json:
+    """Return what a request is for, and what an answer says."""
+    return _part(what, "request").get("act") or _part(what, "statement").get("decision")
+
+
+def _why(what: Mapping[str, Json]) -> str | None:
+    """Return the code of a refusal. Of several that speak against a release the last, which is about the grant that was named."""
+    reasons = what.get("reasons")
+    if what.get("act") == "denied" and isinstance(reasons, list) and reasons:
+        return str(reasons[-1])
+    return str(what["why"]) if what.get("what") == "refusal" and "why" in what else None

@@ -13,7 +13,7 @@ from custodes.engine import Engine
 from custodes.engines.duckdb_engine import open_engine
 from custodes.explain import wholeness
 from custodes.home import Home
-from custodes.own_use import own_record
+from custodes.own_use import Names, own_record
 
 START = datetime(2026, 3, 2, 9, 0)  # noqa: DTZ001  # times of engines are UTC without a zone
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -104,7 +104,7 @@ def test_a_use_of_custodes_is_recorded_once_an_hour_and_shown_to_rules(tmp_path:
         home.note_use("explain", "x-2")
         if datetime.now(UTC).hour == hour:  # else the hour turned while this ran
             assert home.log().size == before + 2
-        wholeness.build_own(engine, own_record(home.own_leaves()))
+        wholeness.build_own(engine, wholeness.Own(own_record(home.own_leaves(), Names(str, str))))
         uses = engine.rows("SELECT kind, what, act, about FROM own_record WHERE what = 'use' ORDER BY leaf")
         who = engine.rows("SELECT DISTINCT actor FROM own_record WHERE what = 'use'")
     assert ("decision", "use", "explain", "x-1") in uses

@@ -51,12 +51,12 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     since: datetime | None = None,
     until: datetime | None = None,
     around: str | None = None,
-    own: Sequence[wholeness.OwnUse] = (),
+    own: wholeness.Own = wholeness.Own(),
 ) -> None:
     """Make every view up to `looks`, `fieldsets`, `units` and `policy_*`.
 
     `since` (inclusive) and `until` (exclusive) limit the accesses that are judged; copies written before `since` still say who is
-    in them. `around`: only looks at the subjects of this access (public id), for explaining one. `own`: the home's own leaves.
+    in them. `around`: only looks at the subjects of this access (public id), for explaining one. `own`: what is known of the home.
     """
     context.register(engine)
     build_policy(engine, policy)
@@ -70,6 +70,7 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     accesses.register(engine, since, until)
     wholeness.build_gaps(engine)
     wholeness.build_own(engine, own)
+    wholeness.build_attempts(engine)
     looks.build_accesses(engine)
     looks.build_looks(engine, around)
     build_context(engine)

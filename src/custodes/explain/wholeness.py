@@ -1,7 +1,8 @@
-"""What the record says about itself: holes and silence in the logs, actors who are new in it, and the home's own leaves.
+"""What the record says about itself: holes and silence in the logs, actors who are new in it, own leaves, and what was denied.
 
-Views `gaps`, `newcomers` and `own_record`. A hole is told by the source's own numbers, silence by the pauses of its system; neither
-says what is missing. A newcomer is an actor of whom the record, which was kept before, knows nothing older than two weeks.
+Views `gaps`, `newcomers`, `own_record`, `guard_readers` and `attempts`. A hole is told by the source's own numbers, silence by the
+pauses of its system; neither says what is missing. A newcomer is an actor of whom the record, which was kept before, knows nothing
+older than two weeks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ NEW_DAYS: Final = 14
 
 class OwnUse(NamedTuple):
     """One leaf of the home's own. `time`: start of the hour of recording; `what`: `use`, `erasure`, `policy.yaml` …; `actor`:
-    pseudonym of who did it, None where the leaf does not say; `act`, `about`: for a use what was done and to what.
+    pseudonym of who did it, None where the leaf does not say; `act`, `about`: for a use what was done and to what; `at`: when, as
+    the leaf itself says; `why`: of a refusal; `grant`: keyed id, as in the table of grants; `rows`: of an outcome.
     """
 
     leaf: int
@@ -33,6 +35,17 @@ class OwnUse(NamedTuple):
     actor: str | None = None
     act: str | None = None
     about: str | None = None
+    at: datetime | None = None
+    why: str | None = None
+    grant: str | None = None
+    rows: int | None = None
+
+
+class Own(NamedTuple):
+    """What a home knows of itself: its own leaves, and (system, account) of the guard's own reading."""
+
+    leaves: Sequence[OwnUse] = ()
+    readers: Sequence[tuple[str, str]] = ()
 
 
 def build_newcomers(engine: Engine) -> None:
@@ -45,15 +58,37 @@ def build_gaps(engine: Engine) -> None:
     engine.run(_GAPS)
 
 
-def build_own(engine: Engine, own: Sequence[OwnUse]) -> None:
-    """Make `own_record`."""
+def build_own(engine: Engine, own: Own) -> None:
+    """Make `own_record` and `guard_readers`."""
+    _copied(engine, "own_record", [[_plain(value) for value in leaf] for leaf in own.leaves])
+    _copied(engine, "guard_readers", own.readers)
+
+
+def build_attempts(engine: Engine) -> None:
+    """Make `attempts` from the stored accesses of the window, and staff."""
+    engine.run(_ATTEMPTS)
+
+
+def _copied(engine: Engine, name: str, rows: Sequence[Sequence[Any]]) -> None:
     types = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "TIMESTAMP": pa.timestamp("us")}
-    columns = VIEWS["own_record"]
-    rows: list[tuple[Any, ...]] = [(*use[:1], use.time.astimezone(UTC).replace(tzinfo=None), *use[2:]) for use in own]
+    columns = VIEWS[name]
     arrays = [pa.array([row[place] for row in rows], types[kind]) for place, kind in enumerate(columns.values())]
-    engine.table("own_record", pa.table(arrays, names=list(columns)))
+    engine.table(name, pa.table(arrays, names=list(columns)))
 
 
+def _plain(value: object) -> object:
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+_ATTEMPTS: Final = """
+CREATE OR REPLACE TABLE attempts AS
+SELECT DISTINCT a.leaf AS access, t.subject, a.time, a.actor, coalesce(a.on_behalf_of, a.actor) AS human, a.actor_kind, a.action,
+  a.system, a.fieldset, a.purpose, a.reason, p.unit
+FROM stored_accesses a
+LEFT JOIN stored_touches t ON t.leaf = a.leaf
+LEFT JOIN staff_spans p ON p.actor = coalesce(a.on_behalf_of, a.actor) AND p.valid_from <= a.time AND a.time < p.valid_to
+WHERE a.outcome = 'denied' AND a.action NOT IN ('login', 'approve', 'grant')
+"""
 _NEWCOMERS: Final = f"""
 CREATE OR REPLACE TABLE newcomers AS
 WITH seen AS (SELECT actor, min(time) AS first_seen FROM stored_accesses GROUP BY actor),

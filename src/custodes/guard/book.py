@@ -127,6 +127,7 @@ class Book:
         """Recorded floors and cooling-off periods, oldest first."""
         self.unfounded: list[str] = []
         """Erasure leaves that no approved request stands behind: evidence of tampering."""
+        self.unfounded_leaves: set[int] = set()
         self._nonces: set[str] = set()
         self._counters: dict[bytes, int] = {}
         self._place = 0
@@ -263,10 +264,13 @@ class Book:
             case Kind.ERASURE, "erasure":
                 self._read_erasure(leaf, at)
             case Kind.ERASURE, "erased beside" if not any(asked.intent and not asked.done for asked in self.requests.values()):
+                self.unfounded_leaves.add(leaf.number)
                 self.unfounded.append(f"leaf {leaf.number} records what went with an erasure, and none was under way")
 
     def _read_request(self, leaf: Leaf, at: datetime) -> None:
         request, signed = request_of(leaf.what.get("request")), _signed(leaf.what)
+        if request is not None and _was_spooled(request, leaf.what):
+            at = read_time(leaf.what.get("at")) or at  # glass was broken then; a time of the past only ends it sooner
         if request is None or signed is None or self.refuses(None, request, signed[0], signed[1], at, signed[2]):
             return
         asked = self.requests[leaf.number] = Asked(leaf.number, at, request)
@@ -313,6 +317,7 @@ class Book:
         number, step = leaf.what.get("request"), leaf.what.get("step")
         asked = self.requests.get(number) if isinstance(number, int) else None
         if asked is None or _unfounded(asked, leaf.what, at):
+            self.unfounded_leaves.add(leaf.number)
             self.unfounded.append(f"leaf {leaf.number} records an erasure that nobody approved as it is recorded")
         elif step == "intent":
             asked.intent = asked.intent or at
@@ -407,6 +412,10 @@ class Book:
         if asked.request.act == ENROL and statement.approver == asked.request.content["actor"]:
             return Refusal("self-enrolled", "nobody approves a key of their own")
         return self._refuses_content(asked.request)  # another request may have taken effect since
+
+
+def _was_spooled(request: Request, what: Mapping[str, Json]) -> bool:
+    return "spooled" in what and request.act == GRANT and request.content.get("break_glass") is True
 
 
 def _number(value: Json) -> int | None:

@@ -163,16 +163,37 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
         "begins": "TIMESTAMP",
         "ends": "TIMESTAMP",
     },
-    # the home's own leaves: loads, decisions, erasures, and uses of custodes itself (what = use); time: the hour of recording
+    # the home's own leaves: loads, decisions of the guard, requests, answers, erasures, uses of custodes itself (what = use)
     "own_record": {
         "leaf": "BIGINT",
-        "time": "TIMESTAMP",
+        "time": "TIMESTAMP",  # the hour of recording
         "kind": "VARCHAR",
         "what": "VARCHAR",
-        "actor": "VARCHAR",
-        "act": "VARCHAR",
-        "about": "VARCHAR",
+        "actor": "VARCHAR",  # who did it; of an erasure: who asked for it
+        "act": "VARCHAR",  # of a decision released · denied · evaluated, of its outcome read · over-reach, of a request what for
+        "about": "VARCHAR",  # public id of the access that it is about
+        "at": "TIMESTAMP",  # when it was done, as the leaf says; null where it does not
+        "why": "VARCHAR",  # of a refusal: its code, the most telling one
+        "grant": "VARCHAR",  # key of `grants`
+        "rows": "BIGINT",  # of an outcome
     },
+    # what was asked for and denied, by the guard or at a source: nothing was shown, so it is no look; per access and subject
+    "attempts": {
+        "access": "BIGINT",
+        "subject": "VARCHAR",
+        "time": "TIMESTAMP",
+        "actor": "VARCHAR",
+        "human": "VARCHAR",
+        "actor_kind": "VARCHAR",
+        "action": "VARCHAR",
+        "system": "VARCHAR",
+        "fieldset": "VARCHAR",
+        "purpose": "VARCHAR",
+        "reason": "VARCHAR",
+        "unit": "VARCHAR",  # of `human`, as of the attempt
+    },
+    # accounts by which the guard itself reads at the systems it stands before: each such read has a decision in `own_record`
+    "guard_readers": {"system": "VARCHAR", "reader": "VARCHAR"},
 }
 VIEWS["residue"] = dict(VIEWS["looks"])
 """Besides these every context table of `custodes.model.tables` is a view of its own name with its columns, `row_key` and

@@ -199,8 +199,7 @@ class Releases:
         for draft in drafts:
             fieldset = self._fieldsets.of(draft)
             place, touches = plan.add_access(draft, fieldset, ())
-            key = blake2b(octets(f"{SOURCE}\0{draft.id}"), key=self._key, digest_size=16, person=b"release").digest()
-            placed.append(Placed(draft, f"x-{base32(key)}", place, touches, fieldset.id))
+            placed.append(Placed(draft, access_id(self._key, str(draft.id)), place, touches, fieldset.id))
         sitting.places = [item.leaf for item in placed]
         about = About(SOURCE, _PARSER, sitting.now)
         accesses, touched = self._minimiser.accesses(placed, about), self._minimiser.touches(placed)
@@ -235,6 +234,12 @@ class Releases:
         )
         raws = Raws(files=[], prefixes=[], data=[], file_of=[], prefix_of=[], line=[], rejected=[])
         return [msgspec.msgpack.encode(part) for part in (names, values, raws, rows, Marks(b""))], len(plan)
+
+
+def access_id(key: bytes, number: str) -> str:
+    """Return the public id of the access that goes with decision `number` ("d-…"). `key`: the home's key of records."""
+    keyed = blake2b(octets(f"{SOURCE}\0{number}"), key=key, digest_size=16, person=b"release").digest()
+    return f"x-{base32(keyed)}"
 
 
 class _SubjectKeys:
