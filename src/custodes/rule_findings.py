@@ -382,7 +382,7 @@ def _value(values: Sequence[object], noun: str) -> str:
         most = max(numbers)
         if noun == "minute" and most >= 120:
             return counted(-(-most // 60), "hour")
-        return counted(most, noun) if noun else str(most)
+        return counted(most, noun) if noun else f"{most:,}"
     times = [value for value in values if isinstance(value, datetime)]
     if times:
         return f"{min(times):%Y-%m-%d %H:%M} UTC"
@@ -390,10 +390,10 @@ def _value(values: Sequence[object], noun: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return "1 subject" or "3 subjects"."""
+    """Return "1 subject" or "1,003 subjects"."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun[:-1]}ies" if noun.endswith("y") and noun[-2:] not in {"ay", "ey"} else f"{number} {noun}s"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") and noun[-2:] not in {"ay", "ey"} else f"{number:,} {noun}s"
 
 
 def _listed(words: Sequence[str], noun: str) -> str:

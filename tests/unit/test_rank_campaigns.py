@@ -180,7 +180,7 @@ def test_the_sentence_says_who_what_whose_when_and_what_was_missing() -> None:
         last=START + timedelta(days=20),
     )
     assert said == (
-        "2 actors (audit/internal, CN, US) looked at device and ip address data of 2 subjects and of 14 linked to them 61 times "
+        "2 actors (audit/internal, CN, US) looked at device and IP address data of 2 subjects and of 14 linked to them 61 times "
         "between 2026-03-02 and 2026-03-22: the case cited (K-7) does not name these subjects; a duty of protection was not met."
     )
 

@@ -129,8 +129,8 @@ def card(campaign: Campaign, run: WatchRun, names: Names, *, drawn: bool) -> Car
         against=tuple(Point(wording.against(code), code=code) for code in campaign.codes),
         ruled_out=_ruled_out(campaign.missing),
         unlike=campaign.score_reasons,
-        innocent=tuple(names.text(text) for text in unique((t for f in found for t in f.innocent), _MOST_POINTS)),
-        questions=tuple(names.text(text) for text in unique((t for f in found for t in f.questions), _MOST_POINTS)),
+        innocent=tuple(names.text(text) for text in _in_turn([one.innocent for one in found])),
+        questions=tuple(names.text(text) for text in _in_turn([one.questions for one in found])),
         findings=tuple(_finding(finding, names) for finding in found[:_MOST_FINDINGS]),
         findings_left=f"and {grouped(len(found) - _MOST_FINDINGS)} more findings" if len(found) > _MOST_FINDINGS else "",
         context=_context(campaign.evidence, names),
@@ -154,6 +154,12 @@ def _telling_first(found: Sequence[Finding]) -> list[Finding]:
         placed.append((turn[finding.rule], finding))
         turn[finding.rule] += 1
     return [finding for _, finding in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _in_turn(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Return the first points: one of each list before a second of any, so that no rule keeps another from asking."""
+    longest = max(map(len, lists), default=0)
+    return unique((points[turn] for turn in range(longest) for points in lists if turn < len(points)), _MOST_POINTS)
 
 
 def _actors(campaign: Campaign, run: WatchRun, names: Names) -> Markup:

@@ -41,7 +41,8 @@ def headline(run: WatchRun) -> Iterator[str]:
         yield f"Whether {run.looks:,} looks had a reason could not be checked: no tickets, cases or grants are loaded."
         yield "  → custodes load --home HOME FOLDER, or custodes context load tickets FILE"
         if run.campaigns:
-            yield f"{len(run.campaigns)} campaigns stand out all the same."
+            count = len(run.campaigns)
+            yield f"{count} campaign{'' if count == 1 else 's'} stand{'s' if count == 1 else ''} out all the same."
         return
     share = 100 * run.residue / run.looks if run.looks else 0.0
     yield f"{run.residue:,} of {run.looks:,} looks at personal data ({share:.1f} %) have no recorded reason."
@@ -49,7 +50,9 @@ def headline(run: WatchRun) -> Iterator[str]:
     if not run.campaigns:
         yield "No campaign needs a person."
     else:
-        yield f"{len(loud)} campaigns need a person now, {len(run.campaigns) - len(loud)} more are worth a look."
+        need = "1 campaign needs" if len(loud) == 1 else f"{len(loud)} campaigns need"
+        more = len(run.campaigns) - len(loud)
+        yield f"{need} a person now, {more:,} more {'is' if more == 1 else 'are'} worth a look."
 
 
 def _campaign(campaign: Campaign, run: WatchRun, display: Display, *, colour: bool) -> Iterator[str]:
@@ -84,7 +87,7 @@ def _rest(run: WatchRun, display: Display, most: int) -> Iterator[str]:
     if len(run.campaigns) > most:
         yield f"{len(run.campaigns) - most} further campaigns within the budget: --format json or --report FILE.html shows them."
     if run.cut:
-        told = ", ".join(f"{count} led by {rule}" for rule, count in run.cut.items())
+        told = ", ".join(f"{count:,} led by {rule}" for rule, count in run.cut.items())
         yield f"Beyond {run.budget} campaigns a week: {told}."
     for line in beyond.lines(run):
         yield from _wrapped("", display.text(line), "  ")

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from custodes.model.wording import category as category_words
+
 CLAUSES: Final[Mapping[str, str]] = {
     "V20": "a public statement is refuted by the record",
     "V18": "a part of the log is missing there",
@@ -39,6 +41,7 @@ CLAUSES: Final[Mapping[str, str]] = {
 """Code → clause, in the order in which they are told. A campaign names at most `_TOLD` of them."""
 
 _TOLD: Final = 5
+_KINDS: Final = 4
 _CITED: Final = {"cases": "case", "tickets": "ticket", "grants": "grant", "legal": "legal process", "jobs": "job"}
 
 
@@ -90,7 +93,10 @@ def _who(actors: Sequence[str], units: Sequence[str], countries: Sequence[str]) 
 
 
 def _what(categories: Sequence[str]) -> str:
-    words = [category.replace("_", " ") for category in categories if category != "public"]
+    words = [category_words(category) for category in categories if category != "public"]
+    if len(words) > _KINDS:
+        left = len(words) - _KINDS
+        return f"{', '.join(words[:_KINDS])} and {left} more kind{'' if left == 1 else 's'} of data"
     return f"{listed(words)} data" if words else "data"
 
 
