@@ -132,6 +132,8 @@ def _protocol() -> type[Any]:
             super().connection_made(transport)
             certificate = transport.get_extra_info("peercert") or None
             inner = self.app
+            # Head and body of an answer are two writes: the second must not wait until the client's kernel has confirmed the first.
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             async def with_peer(scope: Any, receive: Any, send: Any) -> None:
                 scope["extensions"] = {**scope.get("extensions", {}), "custodes.peer": certificate}
