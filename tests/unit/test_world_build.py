@@ -134,12 +134,8 @@ def test_truth_names_keys_that_stand_in_the_tables(founding):
 # --- the innocent background ---
 
 
-WRITTEN = [name for name in TABLES if name != "outcomes"]
-"""Tables of a simulated company. No scenario has earlier proven cases: there are no outcomes, and D20 says so."""
-
-
 def test_whatever_kind_of_row_a_plant_uses_stands_in_the_background(innocent):
-    rows = {name: table(innocent, name) for name in WRITTEN}
+    rows = {name: table(innocent, name) for name in TABLES}
     assert all(rows.values()), [name for name, found in rows.items() if not found]
     scoped = {row["case"] for row in rows["case_scope"]}
     staff_cases = [row for row in rows["cases"] if row["scope_kind"] == "staff"]
@@ -153,6 +149,8 @@ def test_whatever_kind_of_row_a_plant_uses_stands_in_the_background(innocent):
     assert {row["targeted"] for row in rows["jobs"]} == {"true", "false"}
     assert {"self", "family", "ex_partner", "neighbour", "colleague"} <= {row["kind"] for row in rows["relations"]}
     assert {row["kind"] for row in rows["links"]} == {"follows", "contact", "household", "device", "employer"}
+    assert {row["result"] for row in rows["outcomes"]} == {"proven", "unproven"}
+    assert {bool(row["subject"]) for row in rows["outcomes"]} == {True, False}
     assert any(row["incident"] for row in rows["roster"])
     assert any(row["unit"] for row in rows["roster"])
     assert any(row["origin"] == "staff" and row["kind"] != "change" for row in rows["tickets"])
@@ -200,7 +198,7 @@ def test_marginals_are_those_of_a_real_service_desk(innocent):
     for seen, real in zip(actors, (2, 3, 5, 9), strict=True):
         assert real / 1.5 <= seen <= real * 1.5
     weekend = sum(datetime.fromisoformat(one["time"]).weekday() >= 5 for one in found) / len(found)
-    assert weekend < 0.07
+    assert 0.02 / 1.5 <= weekend <= 0.02 * 1.5
     tickets = Counter(row["subject"] for row in table(innocent, "tickets"))
     subjects = table(innocent, "subjects")
     assert sum(tickets[row["subject"]] <= 2 for row in subjects) > 0.7 * len(subjects)
@@ -209,7 +207,7 @@ def test_marginals_are_those_of_a_real_service_desk(innocent):
 def test_the_documents_are_those_of_the_contract(innocent):
     Policy.of(yaml.safe_load((innocent / "policy.yaml").read_text("utf-8")))
     DataMap.of(yaml.safe_load((innocent / "datamap.yaml").read_text("utf-8")))
-    for name, contract in ((name, TABLES[name]) for name in WRITTEN):
+    for name, contract in TABLES.items():
         header = (innocent / "context" / f"{name}.csv").read_text("utf-8").partition("\n")[0].split(",")
         assert header == [column.name for column in contract.columns]
 

@@ -56,6 +56,7 @@ class Background:
     def prepare(self) -> None:
         """Everything that stands before the first day."""
         self._routine.prepare(self._days)
+        self._inquiries.past()
         self._plan()
         self._publish()
         self._roster()

@@ -50,13 +50,19 @@ ROLES: Final = {
     "oversight": "inspector",
 }
 REGION_SHARES: Final = {"US": 0.5, "EU": 0.35, "XA": 0.15}
+ON_DUTY: Final = 0.08
+DUTY: Final = 4
+"""Share of support staff who work on weekends, and how many take turns: one weekend in so many."""
 _HEAVY: Final = 1.25
 """Spread of activity among people of one unit (sigma of a lognormal)."""
 
 
 @dataclass(slots=True, eq=False)
 class Staff:
-    """One member of staff or service account. `start`, `length`: daily shift in UTC; `turn`: days between UTC and local date."""
+    """One member of staff or service account. `start`, `length`: daily shift in UTC; `turn`: days between UTC and local date.
+
+    `weekend`: the weekend of duty, one in `DUTY` (0 to `DUTY` - 1); None: no weekends. Services run every day.
+    """
 
     number: int
     id: str
@@ -70,7 +76,7 @@ class Staff:
     start: int = 0
     length: int = DAY
     turn: int = 0
-    weekend: bool = False
+    weekend: int | None = None
     leave: tuple[int, int] = (0, 0)
     devices: tuple[str, str] = ("", "")
     covered: bool = False
@@ -101,7 +107,8 @@ class Staff:
 
     def works(self, day: int) -> bool:
         """Say whether a shift begins on UTC day `day`."""
-        if (day + self.turn) % 7 >= 5 and not self.weekend:
+        local = day + self.turn
+        if local % 7 >= 5 and self.kind == "human" and (self.weekend is None or local // 7 % DUTY != self.weekend):
             return False
         at = day * DAY + self.start
         if self.leave[0] <= at < self.leave[1]:
@@ -122,12 +129,15 @@ class Staff:
         return day * DAY + self.start + int(self.length * roll)
 
     def next_time(self, time: int, dice: Dice) -> int:
-        """Return a time on shift at or after `time`, soon if the shift runs; within 40 days in any case."""
+        """Return a time on shift at or after `time`, soon if the shift runs; within 40 days in any case.
+
+        What can wait seldom falls on a weekend of duty.
+        """
         if self.on_shift(time):
             return time
         day = (time - self.start) // DAY + 1
         for ahead in range(40):
-            if self.works(day + ahead):
+            if self.works(day + ahead) and ((day + ahead + self.turn) % 7 < 5 or dice.roll() < 0.06):
                 return self.shift_time(day + ahead, dice.roll() * 0.6)
         return time
 
@@ -174,7 +184,6 @@ class Company:
             role=role or (_by_prefix(ROLES, unit, "officer") if human else "service"),
             kind=kind,
             episode=episode,
-            weekend=not human,
             devices=(ids.new("device"), ids.new("device")),
         )
         if human:
@@ -193,7 +202,8 @@ class Company:
         one.turn, one.start = divmod(int((local - offset) * HOUR), DAY)
         one.turn = -one.turn
         one.length = int(8.5 * HOUR)
-        one.weekend = support and dice.roll() < 0.05
+        share = dice.roll() if support else 1.0
+        one.weekend = int(share / ON_DUTY * DUTY) if share < ON_DUTY else None
         one.weight = min(dice.lognormal(_HEAVY), 12.0)
         one.covered = dice.roll() < 0.7
         if one.episode == 0:

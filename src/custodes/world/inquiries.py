@@ -45,6 +45,31 @@ class Inquiries:
     def __init__(self, office: Office) -> None:
         self._office, self._dice = office, office.dice("inquiries")
 
+    # --- earlier cases about staff ----------------------------------------------------------------------------------------
+
+    def past(self) -> None:
+        """Cases about staff of the two years before the first day, with what came of them."""
+        office, dice = self._office, self._dice
+        staff = [one for one in office.company.staff if not one.episode]
+        units = office.company.units("audit") or office.company.units("people")
+        for _ in range(max(4, len(staff) // 40) if units else 0):
+            auditor, opened = dice.one(office.company.by_unit[dice.one(units)]), -dice.moment(90 * DAY, 720 * DAY)
+            closed = opened + dice.moment(15 * DAY, 70 * DAY)
+            kind = dice.one(("code_of_conduct", "internal_audit"))
+            case = self._record(kind, auditor, opened, closed, scope_kind="staff")
+            named = dice.one(staff)
+            added = opened + dice.moment(HOUR, DAY)
+            office.context.add("case_scope", case=case, actor=named.id, added=added, added_by=auditor.id)
+            self._outcome(case, named, closed, proven=0.4)
+
+    def _outcome(self, case: str, staff: Staff, decided: int, *, proven: float) -> None:
+        """Say what came of a case: about the data of one or two persons, or of nobody."""
+        office, dice = self._office, self._dice
+        result = "proven" if dice.roll() < proven else "unproven"
+        harmed = {office.plain(dice, country=staff.country).id: None for _ in range((0, 1, 1, 1, 2)[dice.below(5)])}
+        for subject in harmed or [None]:
+            office.context.add("outcomes", case=case, actor=staff.id, subject=subject, decided=decided, result=result)
+
     # --- investigations ---------------------------------------------------------------------------------------------------
 
     def case(self, day: int) -> None:
@@ -235,21 +260,24 @@ class Inquiries:
 
     def _book(self, kind: str, lead: Staff, team: Sequence[Staff], now: int, by: str, *, scope_kind: str, days: float = 30) -> str:
         """Open a case and assign it."""
-        office = self._office
-        case = office.ids.new("cases")
-        office.context.add(
+        case = self._record(kind, lead, now, now + int(days * DAY), scope_kind=scope_kind)
+        for one in team:
+            self._office.context.add("assignments", case=case, actor=one.id, valid_from=now + 5 * MINUTE, assigned_by=by)
+        return case
+
+    def _record(self, kind: str, owner: Staff, opened: int, closed: int, *, scope_kind: str) -> str:
+        case = self._office.ids.new("cases")
+        self._office.context.add(
             "cases",
             case=case,
             kind=kind,
-            opened=now,
-            closed=now + int(days * DAY),
-            opened_by=lead.id,
-            owner=lead.id,
+            opened=opened,
+            closed=closed,
+            opened_by=owner.id,
+            owner=owner.id,
             scope_kind=scope_kind,
-            recorded_at=now,
+            recorded_at=opened,
         )
-        for one in team:
-            office.context.add("assignments", case=case, actor=one.id, valid_from=now + 5 * MINUTE, assigned_by=by)
         return case
 
     # --- cases about staff, training, oversight ---------------------------------------------------------------------------
@@ -275,6 +303,8 @@ class Inquiries:
         if named:
             office.context.add("case_scope", case=case, actor=employee.id, added=now, added_by=head.id)
             self._grant_for(auditor, account, now)
+            if dice.roll() < 0.5 and now + 30 * DAY < office.calendar.end:
+                self._outcome(case, employee, now + 30 * DAY, proven=0.15)
         fields = ["corp_login_time", "corp_role"] if named else ["corp_role"]
         for _ in range(dice.between(3, 14)):
             access = Access(

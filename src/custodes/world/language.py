@@ -23,6 +23,8 @@ from custodes.model.tables import TABLES
 from custodes.world.access import COLUMNS
 
 SCHEMA: Final = "custodes.scenarios/1"
+OURS: Final = ("scenarios.json", "own.json")
+PARTS: Final = ("abuse", "benign", "composites")
 LEVELS: Final = ("easy", "medium", "hard")
 PATTERNS: Final = ("spread", "burst", "daily", "weekly", "off_hours", "session")
 PERS: Final = ("pair", "subject", "actor", "paired", "set", "total")
@@ -141,8 +143,8 @@ class Library:
 
 
 def library(file: Path | None = None) -> Library:
-    """Read our own scenarios, and those of `file` before them: its scenarios and its world win where both have one."""
-    ours = _document(resources.files("custodes.world").joinpath("scenarios.json").read_bytes(), "scenarios.json")
+    """Read the shipped scenarios, and those of `file` before them: its scenarios and its world win where both have one."""
+    ours = _shipped()
     if file is None:
         return _library(ours, {}, "scenarios.json")
     try:
@@ -150,6 +152,12 @@ def library(file: Path | None = None) -> Library:
     except OSError as wrong:
         raise UnreadableFile(f"{file.name}: {wrong.strerror or 'cannot be read'}") from None
     return _library(ours, _document(raw, file.name), file.name)
+
+
+def _shipped() -> dict[str, object]:
+    """Return the handbook's document with the scenarios that it lacks (`own.json`) behind its own."""
+    book, own = (_document(resources.files("custodes.world").joinpath(name).read_bytes(), name) for name in OURS)
+    return book | {part: [*_list(book.get(part, []), part), *_list(own.get(part, []), part)] for part in PARTS}
 
 
 def _document(raw: bytes, where: str) -> dict[str, object]:
@@ -181,7 +189,7 @@ def _library(ours: Mapping[str, object], theirs: Mapping[str, object], where: st
 
 
 def _bodies(document: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    for part in ("abuse", "benign", "composites"):
+    for part in PARTS:
         entries = document.get(part, [])
         if not isinstance(entries, list):
             raise InputError(f"{part}: expected a list of scenarios")

@@ -195,7 +195,7 @@ class Routine:
             staff = pool.pick(day, dice)
             if staff is None:
                 return
-            network = staff.unit.startswith("sre") and dice.roll() < 0.15 and "staff.vpn_log" in _resources(office, "warehouse")
+            network = staff.unit.startswith("sre") and dice.roll() < 0.4 and "staff.vpn_log" in _resources(office, "warehouse")
             resource, names = ("staff.vpn_log", ["staff_vpn_ip"]) if network else ("events.logins", fields)
             access = Access(
                 action="query",
