@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custodes.errors import PartMissing
-from custodes.rank import features, trained
+from custodes.rank import features, score, trained
 from custodes.rank.features import CONTEXT, COUNTS, FEATURES, TAIL
 from custodes.rank.tail import Reference, Scale
 
@@ -55,6 +55,20 @@ def test_the_trained_score_tells_the_classes_apart_and_is_the_same_again() -> No
     one, other = trained.Model(real, drawn, FEATURES), trained.Model(real, drawn, FEATURES)
     assert trained.area(one.margins(real), one.margins(drawn)) > 0.99
     assert one.margins(real[:50]) == other.margins(real[:50])
+
+
+def test_a_subject_whom_nobody_ever_had_a_reason_to_open_is_not_taken_for_usual() -> None:
+    pytest.importorskip("sklearn")
+    random = Random(2)
+    counts = [name in COUNTS for name in FEATURES]
+    real = [[random.randrange(1, 30) for _ in FEATURES] for _ in range(400)]
+    drawn = [[random.randrange(1, 30) if count else random.randrange(3) for count in counts] for _ in range(400)]
+    model = trained.Model(real, drawn, FEATURES)
+    unknown = score._opened((0,) * len(FEATURES))  # noqa: SLF001  # the step between values and model, which no view shows alone
+    known = tuple(0 if count else 10 for count in counts)
+    assert [FEATURES[place] for place, value in enumerate(unknown) if value] == ["cn", "tn", "people"]
+    assert model.margins([unknown])[0] > model.margins([score._opened(known)])[0]  # noqa: SLF001  # see above
+    assert score._opened(tuple(real[0])) == tuple(real[0])  # noqa: SLF001  # see above
 
 
 def test_too_few_looks_are_said() -> None:

@@ -34,6 +34,7 @@ Row = Sequence[int]
 Known = tuple[Look, Row]
 _LEAST: Final = 2 * trained.LEAST
 _TAIL: Final = tuple(FEATURES.index(name) for name in TAIL)
+_FILE: Final = tuple(FEATURES.index(name) for name in ("cn", "tn", "people"))
 
 _ROWS: Final = """create or replace temp table score_rows as
   select row_number() over (order by time, subject, human, team, thing, queued) as n, * from (
@@ -105,7 +106,7 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     why = _cannot_train(real, drawn) if method == "auto" else "the settings ask for it"
     values = _values(engine, groups, [*real, *([] if why else drawn)])
     asked = values[: groups.num_rows]
-    known = list(zip(real, values[groups.num_rows :], strict=False))
+    known = [pair for pair in zip(real, values[groups.num_rows :], strict=False) if why or any(pair[1][place] for place in _FILE)]
     random = list(zip(drawn, values[groups.num_rows + len(real) :], strict=False))
     model = None
     if not why:
@@ -113,15 +114,26 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     if model is not None:
         times = [look.time for look in real]
         recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, FEATURES, trained.library())
-        ranks = _ranks(model.margins(asked))
-        by_access, weights, rows = _by_access(engine, asked, ranks, model.per_mille(asked))
-        yardstick = Yardstick.of(FEATURES, (row for _, row in known), model.margins)
+        opened = [_opened(row) for row in asked]
+        ranks = _ranks(model.margins(opened))
+        by_access, weights, rows = _by_access(engine, asked, ranks, model.per_mille(opened))
+        learned = model
+        yardstick = Yardstick.of(FEATURES, (row for _, row in known), lambda some: learned.margins([_opened(row) for row in some]))
         return Scored(by_access, weights, "trained", why, rows, yardstick, recipe)
     reference = Reference([_only(row) for _, row in known])
     ranks = _ranks([reference.tail_sum(_only(row)) for row in asked])
     by_access, weights, rows = _by_access(engine, asked, ranks, ranks)
     yardstick = Yardstick.of(FEATURES, (row for _, row in known), lambda some: [reference.tail_sum(_only(row)) for row in some])
     return Scored(by_access, weights, "cold", why, rows, yardstick)
+
+
+def _opened(row: Row) -> tuple[int, ...]:
+    """Return the values of a look as if somebody had worked on the subject once.
+
+    Looks are drawn at subjects whose file is open, so a model learns nothing of the others and would take them for usual: those
+    whom nobody ever had a reason to open would stand last. Looks at them are not learned from, and judged as without any relation.
+    """
+    return tuple(max(value, 1) if place in _FILE else value for place, value in enumerate(row))
 
 
 def _plainly(measured: plain.Measured) -> Scored:
