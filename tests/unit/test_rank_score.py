@@ -64,11 +64,11 @@ def test_a_subject_whom_nobody_ever_had_a_reason_to_open_is_not_taken_for_usual(
     real = [[random.randrange(1, 30) for _ in FEATURES] for _ in range(400)]
     drawn = [[random.randrange(1, 30) if count else random.randrange(3) for count in counts] for _ in range(400)]
     model = trained.Model(real, drawn, FEATURES)
-    unknown = score._opened((0,) * len(FEATURES))  # noqa: SLF001  # the step between values and model, which no view shows alone
+    unknown = score._opened((0,) * len(FEATURES))
     known = tuple(0 if count else 10 for count in counts)
     assert [FEATURES[place] for place, value in enumerate(unknown) if value] == ["cn", "tn", "people"]
-    assert model.margins([unknown])[0] > model.margins([score._opened(known)])[0]  # noqa: SLF001  # see above
-    assert score._opened(tuple(real[0])) == tuple(real[0])  # noqa: SLF001  # see above
+    assert model.margins([unknown])[0] > model.margins([score._opened(known)])[0]
+    assert score._opened(tuple(real[0])) == tuple(real[0])
 
 
 def test_too_few_looks_are_said() -> None:
