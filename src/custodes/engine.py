@@ -40,3 +40,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
+
+
+class KeepingEngine(Engine, Protocol):
+    """An engine that can also put rows away for a later run."""
+
+    def keep(self, sql: str, file: str) -> None:
+        """Write the rows of one SELECT to a Parquet `file`, which must lie where the engine may read. Not durable."""

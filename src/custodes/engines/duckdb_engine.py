@@ -17,7 +17,7 @@ from typing import Final, Self
 import duckdb
 import pyarrow as pa
 
-from custodes.engine import Engine
+from custodes.engine import KeepingEngine
 from custodes.errors import EngineUnavailable
 
 MACROS: Final = {
@@ -38,7 +38,7 @@ def open_engine(*, memory_mb: int, threads: int, directory: Path) -> DuckDBEngin
     return DuckDBEngine(memory_mb=memory_mb, threads=threads, directory=directory)
 
 
-class DuckDBEngine(Engine):
+class DuckDBEngine(KeepingEngine):
     """One in-memory DuckDB connection, owned by one thread. Close it, or use it as a context manager."""
 
     def __init__(self, *, memory_mb: int, threads: int, directory: Path) -> None:
@@ -108,6 +108,10 @@ class DuckDBEngine(Engine):
             self.run(f"CREATE TABLE {_word(name)} AS SELECT {columns} FROM {_word(_INCOMING)}")
         finally:
             self._connection.unregister(_INCOMING)
+
+    def keep(self, sql: str, file: str) -> None:
+        """Write the rows of one SELECT to a Parquet file inside the engine's directory."""
+        self.run(f"COPY ({sql}) TO {_text(file)} (FORMAT parquet, COMPRESSION zstd)")
 
     def run(self, sql: str) -> None:
         """Run one statement that returns nothing."""
