@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -24,6 +25,7 @@ from custodes.guard.asking import Asking, Seams
 from custodes.guard.decide import NEVER, Judge, needed_sets
 from custodes.guard.distance import Staff, StaffRow
 from custodes.guard.gate import Gate
+from custodes.guard.glass import Glass, reconcile
 from custodes.guard.grants import Terms
 from custodes.guard.words import Identity, Known
 from custodes.guard.words import Request as AskedFor
@@ -40,30 +42,49 @@ from custodes.settings import yaml_of
 from custodes.store.desk import Quotas
 from custodes.store.own_leaves import OwnLeaf, own_leaves
 from custodes.store.recorder import OWN
-from custodes.store.released import Releases
+from custodes.store.released import Releases, Sitting
 from custodes.store.slips import Slips
+from custodes.store.spool import Spool
 
 
 def asking(home: Home) -> Asking:
     """Where people hand in requests and answers; each is recorded before it counts."""
-    return Asking(
-        Seams(
-            leaves=lambda: _own_leaves(home),
-            record=home.record,
-            staff=lambda: _staff(home),
-            checkpoint=lambda: _stand(home),
-            knows=lambda stand: _knows(home, stand),
-            policy_hash=_policy_hash(home),
-            lock=lambda: Disk().lock(home.path / "guard.lock"),
-            refuses_terms=lambda terms, now: _refuses_terms(home, terms, now),
-            notify=lambda request, now: _notify(home, request, now),
-        )
+    with suppress(Outage):  # until it is mended nothing is recorded, but for more broken glass
+        settle_spool(home)
+    spool = _spool(home)
+
+    def record(kind: int, what: Mapping[str, Json], now: datetime) -> int:
+        if not spool.is_empty():
+            raise Outage("broken glass waits to be taken over into the ledger, before anything else", hint="mend the ledger")
+        return home.record(kind, what, now)
+
+    seams = _asking_seams(home, record)
+
+    def of_glass() -> Asking:
+        glass = _glass(home, spool)
+        return Asking(replace(seams, leaves=glass.leaves, record=glass.record))
+
+    return Asking(replace(seams, glass=of_glass))
+
+
+def _asking_seams(home: Home, record: Callable[[int, Mapping[str, Json], datetime], int]) -> Seams:
+    return Seams(
+        leaves=lambda: _own_leaves(home),
+        record=record,
+        staff=lambda: _staff(home),
+        checkpoint=lambda: _stand(home),
+        knows=lambda stand: _knows(home, stand),
+        policy_hash=_policy_hash(home),
+        lock=lambda: Disk().lock(home.path / "guard.lock"),
+        refuses_terms=lambda terms, now: _refuses_terms(home, terms, now),
+        notify=lambda request, now: _notify(home, request, now),
     )
 
 
-def gate(home: Home) -> Gate:
+def gate(home: Home, *, outcomes_later: bool = False) -> Gate:
     """The gate of a home: nothing is released but through it. Keep one for many releases; it may serve several threads.
 
+    `outcomes_later`: for a service, whose answers do not wait until the record says how they ended; it must close its gate.
     Raises `ConfigError` for its settings, `MissingSecret` for the file of a database's address.
     """
     settings, standing = home.settings.guard, Standing(home.context(), home.pseudonyms)
@@ -83,9 +104,21 @@ def gate(home: Home) -> Gate:
         reader.close()
         leases.close()
 
+    settle_spool(home, whole=True)
+    releases, spool = _releases(home), _spool(home)
+    if settings.notices:
+        spool.prepare()
+
+    def sitting(now: datetime) -> AbstractContextManager[Sitting]:
+        settle_spool(home)
+        return releases.sitting(now)
+
+    def of_glass(seams: gates.Seams) -> gates.Seams:
+        return replace(seams, sitting=_glass(home, spool).sitting, quotas=_InTheRecord(), glass=None)
+
     return Gate(
         gates.Seams(
-            sitting=_releases(home).sitting,
+            sitting=sitting,
             judge=rules.judge,
             facts=facts,
             staff=people.now,
@@ -99,8 +132,24 @@ def gate(home: Home) -> Gate:
             answer=release.answer,
             limits=limits,
             close=close,
-        )
+            glass=of_glass,
+        ),
+        outcomes_later=outcomes_later,
     )
+
+
+def settle_spool(home: Home, *, whole: bool = False) -> None:
+    """Take over into the ledger what was released under broken glass without it: before anything else.
+
+    `whole`: also look whether notices name records that nobody has any more. Raises `LedgerRewritten` if the spool was changed,
+    `Outage` if the ledger still takes nothing: then nothing is lost. Not for who holds the guard's lock.
+    """
+    spool = _spool(home)
+    told = _told(home) if whole or not spool.is_empty() else set()
+    if not told and spool.is_empty():
+        return
+    with Disk().lock(home.path / "guard.lock"):
+        reconcile(spool, lambda: home.releases(nullcontext).sitting(datetime.now(UTC)), told)
 
 
 def open_leases(home: Home) -> dict[str, list[tuple[str, int, str]]]:
@@ -276,14 +325,51 @@ def _refuses_terms(home: Home, terms: Terms, now: datetime) -> Refusal | None:
 
 def _notify(home: Home, request: Request, now: datetime) -> list[str]:
     """Put a notice into each folder that the settings name. Durable; raises `NotDurable`, and then no glass is broken."""
-    told = []
     notice: dict[str, Json] = {"schema": "custodes.notice/1", "request": request.document(), "at": written(now)}
-    for name, folder in sorted(home.settings.guard.notices.items()):
+    return _put_notices(home, request.digest().removeprefix("sha256:"), notice)
+
+
+def _put_notices(home: Home, name: str, notice: Mapping[str, Json]) -> list[str]:
+    told = []
+    for whom, folder in sorted(home.settings.guard.notices.items()):
         place = home.path / folder
         Disk().make_folder(place)
-        Disk().replace(place / f"{request.digest().removeprefix('sha256:')}.json", canonical(notice))
-        told.append(name)
+        Disk().replace(place / f"{name}.json", canonical(dict(notice)))
+        told.append(whom)
     return told
+
+
+def _spool(home: Home) -> Spool:
+    return Spool(home.path / home.settings.guard.spool, home.spool_key())
+
+
+def _glass(home: Home, spool: Spool) -> Glass:
+    def leaves() -> list[OwnLeaf]:
+        with Home.open(home.path) as again:  # a ledger object that met a failed write reads no more
+            return again.own_leaves()
+
+    def tell(digest: str, records: int, now: datetime) -> list[str]:
+        notice: dict[str, Json] = {"schema": "custodes.notice/1", "spool": digest, "records": records, "at": written(now)}
+        return _put_notices(home, f"{_SPOOL_NOTICE}{digest}", notice)
+
+    return Glass(spool, leaves, tell, lambda: Disk().lock(home.path / "guard.lock"))
+
+
+def _told(home: Home) -> set[str]:
+    """Return the digests that notices name, as far as they still lie here."""
+    folders = [home.path / folder for folder in home.settings.guard.notices.values()]
+    return {file.stem.removeprefix(_SPOOL_NOTICE) for folder in folders for file in folder.glob(f"{_SPOOL_NOTICE}*.json")}
+
+
+class _InTheRecord:
+    """Quotas of broken glass: the gate counts in the record, alone under the lock; the quick counter may lie on a full disk."""
+
+    def take(self, grant: int, limit: int, taken: int) -> bool:
+        del grant
+        return taken < limit
+
+
+_SPOOL_NOTICE: Final = "spool-"
 
 
 def _address(home: Home, system: str, file: str) -> str:

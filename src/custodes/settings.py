@@ -135,7 +135,8 @@ class GuardSettings:
     `limits`: see there. `minimise`: category → how its released values are shown (none · network · pseudonym · null).
     `logins`: login of the operating system → company id of the person; who is not named here is refused. `database_logins`: company
     id → login at guarded databases, if it is another word. `databases`: system → file with the database's address, without a login.
-    `notices`: who must be told before glass is broken → folder that notices are put into; at least three.
+    `notices`: who must be told before glass is broken → folder that notices are put into; at least three. `spool`: file that takes
+    broken glass while the ledger takes no records; best on another disk than the ledger's.
     """
 
     session_country: str = ""
@@ -145,6 +146,7 @@ class GuardSettings:
     database_logins: Mapping[str, str] = field(default_factory=dict)
     databases: Mapping[str, str] = field(default_factory=dict)
     notices: Mapping[str, str] = field(default_factory=dict)
+    spool: str = "glass.spool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +252,11 @@ def _guard(given: object) -> GuardSettings:
     parts = {name: _words(f"guard.{name}", body.get(name, {})) for name in ("minimise", "logins", "database_logins", "notices")}
     if wrong := set(parts["minimise"].values()) - {"none", "network", "pseudonym", "null"}:
         raise ConfigError(f"{FILE}: guard.minimise: {min(wrong)!r} is none of none, network, pseudonym, null")
-    country = body.get("session_country", "")
-    if not isinstance(country, str):
-        raise ConfigError(f"{FILE}: guard.session_country must be text")
-    return GuardSettings(session_country=country.upper(), limits=limits, databases=databases, **parts)
+    texts = {name: body.get(name, getattr(GuardSettings(), name)) for name in ("session_country", "spool")}
+    if bad := [name for name, value in texts.items() if not isinstance(value, str)]:
+        raise ConfigError(f"{FILE}: guard.{bad[0]} must be text")
+    country, spool = str(texts["session_country"]).upper(), str(texts["spool"])
+    return GuardSettings(session_country=country, limits=limits, databases=databases, spool=spool, **parts)
 
 
 def _words(place: str, given: object, *, texts: bool = True) -> dict[str, str]:

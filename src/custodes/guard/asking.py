@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
-from custodes.errors import CouldNotCheck, Refused
+from custodes.errors import CouldNotCheck, Outage, Refused
 from custodes.guard.approval import APPROVE, LONGEST, METHOD, REQUEST, Refusal, Request, Statement, written
 from custodes.guard.book import DECLARE, ENROL, GRANT, SLOT, SUPPRESS, Asked, Book, Leaf
 from custodes.guard.distance import Staff
@@ -34,7 +34,8 @@ class Seams:
     `leaves`: all of the home's own, checked. `record`: appends one (kind, contents, time) durably and returns its index.
     `checkpoint`: the last signed one as `size:root`; `knows`: whether such a word is of this log. `policy_hash`: of the policy in
     force. `lock`: held for one step; another process waits. `refuses_terms`: why policy and settings grant nobody these terms, or
-    None (without it no grant is taken). `notify`: tells those who must know of broken glass, and raises if it cannot.
+    None (without it no grant is taken). `notify`: tells those who must know of broken glass, and raises if it cannot. `glass`:
+    where glass is broken while the ledger takes no records (`custodes.guard.glass`); without it that is refused.
     """
 
     leaves: Callable[[], Iterable[Leaf]]
@@ -46,6 +47,7 @@ class Seams:
     lock: Callable[[], AbstractContextManager[None]]
     refuses_terms: Callable[[Terms, datetime], Refusal | None] | None = None
     notify: Callable[[Request, datetime], Sequence[str]] | None = None
+    glass: Callable[[], Asking] | None = None
 
 
 class Asking:
@@ -72,13 +74,20 @@ class Asking:
 
     def hand_in(self, request: Request, statement: Statement, signature: bytes, now: datetime, method: str = METHOD) -> Asked:
         """Check and record a signed request. `method`: how it was signed. Raises `Refused`."""
-        now = now.replace(microsecond=0)
+        try:
+            return self._hand_in(request, statement, signature, now.replace(microsecond=0), method)
+        except Outage:
+            if self._seams.glass is None or not _breaks_glass(request):
+                raise
+            return self._seams.glass().hand_in(request, statement, signature, now, method)
+
+    def _hand_in(self, request: Request, statement: Statement, signature: bytes, now: datetime, method: str) -> Asked:
         wrong = self.book().refuses(None, request, statement, signature, now, method) or self._present(statement, (SLOT,))
         wrong = wrong or self.staff().may_approve(request.by, now, now) or self._may_enrol(request, None)
         wrong = wrong or self._may_be_granted(request, now) or self._may_suppress(request, None)
         if wrong:
             self.refuse(wrong, now, act=request.act, step="request", by=request.by)
-        if request.act == GRANT and request.content["break_glass"] is True:
+        if _breaks_glass(request):
             self._give_notice(request, now)
         number = self._record({"what": "request", "request": request.document()}, statement, signature, now, method)
         return self._read_back(number, statement)
@@ -248,3 +257,7 @@ class Asking:
         if not book.counts(statement):
             raise CouldNotCheck("what was recorded does not count by the log's hour", hint="set the clock right and sign again")
         return book.requests[number]
+
+
+def _breaks_glass(request: Request) -> bool:
+    return request.act == GRANT and request.content.get("break_glass") is True

@@ -9,7 +9,6 @@ Requests that wait while one is being recorded are recorded together: a commit c
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from custodes.errors import InputError, Outage, Refused
 from custodes.guard.approval import Refusal, read_time, written
 from custodes.guard.book import Asked, Book
 from custodes.guard.grants import covers, ends, name_of, number_of, state, terms_of
+from custodes.guard.group import Group
 from custodes.guard.seams import Facts, Lease, Seams
 from custodes.guard.taken import DECISION, OUTCOME, Intent, Taken, Used
 from custodes.guard.use import Counting, refuses_use, standing
@@ -39,16 +39,16 @@ _OBLIGATIONS: Final = {"log_before_release", "max_rows", "minimise", "notify_sub
 class _Wanted:
     """One request waiting to be recorded, and what became of it; `note` instead: a record that allows nothing.
 
-    `only`: it is decided and recorded, and nothing is taken or released.
+    `only`: it is decided and recorded, and nothing is taken or released. `wrong`: why this one alone was not judged.
     """
 
+    now: datetime
     request: Request | None = None
     identity: Identity | None = None
     facts: Facts | None = None
     digest: str = ""
     note: Mapping[str, Json] | None = None
     only: bool = False
-    done: bool = False
     wrong: Exception | None = None
     decision: Decision | None = None
     number: str = ""
@@ -62,12 +62,12 @@ class _Wanted:
 class Gate:
     """Releases of one home. Safe to call from several threads and processes; quotas hold over all of them."""
 
-    def __init__(self, seams: Seams) -> None:
-        self._seams = seams
+    def __init__(self, seams: Seams, *, outcomes_later: bool = False) -> None:
+        """`outcomes_later`: an answer does not wait until the record says how the release ended. Then `close` must be called."""
+        self._seams, self._outcomes_later = seams, outcomes_later
         self._book, self._taken = Book.of(()), Taken()
         self._latest = datetime.fromtimestamp(0, UTC)
-        self._queue: list[_Wanted] = []
-        self._turn = threading.Lock()
+        self._group = Group(self._sit)
 
     def release(self, request: Request, identity: Identity, now: datetime, *, key: str) -> Released:
         """Decide, record, release. `key`: the company's id of the subject (its pseudonym is `request.subject`); never kept.
@@ -80,8 +80,13 @@ class Gate:
         if seams.subject(key) != request.subject or identity.actor != request.actor:
             raise InputError("the request names another subject or actor than the one it came with")
         digest = self._digest(request)
-        wanted = _Wanted(request, identity, seams.facts(request, identity, now, key), digest)
-        self._record(wanted, now)
+        wanted = _Wanted(now, request, identity, seams.facts(request, identity, now, key), digest)
+        try:
+            self._record(wanted)
+        except Outage:
+            if seams.glass is None or request.reason_code not in BREAK_GLASS:
+                raise
+            return Gate(seams.glass(seams)).release(request, identity, now, key=key)
         assert wanted.decision is not None  # `_record` fills it or raises  # noqa: S101
         made = Released(wanted.decision, wanted.number, wanted.index, wanted.access, again=wanted.again)
         if not wanted.decision.allowed:
@@ -101,8 +106,8 @@ class Gate:
         if identity.actor != request.actor or (key and self._seams.subject(key) != request.subject):
             raise InputError("the request names another subject or actor than the one it came with")
         facts = self._seams.facts(request, identity, now, key)
-        wanted = _Wanted(request, identity, facts, self._digest(request), only=True)
-        self._record(wanted, now)
+        wanted = _Wanted(now, request, identity, facts, self._digest(request), only=True)
+        self._record(wanted)
         assert wanted.decision is not None  # `_record` fills it or raises  # noqa: S101
         return Released(wanted.decision, wanted.number, wanted.index)
 
@@ -127,8 +132,14 @@ class Gate:
         return list(self._taken.unknown.values())
 
     def close(self) -> None:
-        """Give back what it holds open at guarded databases."""
-        self._seams.close()
+        """Record the outcomes that nobody waited for, and give back what is held open at guarded databases.
+
+        Raises what kept an outcome from being recorded: the record then says "release unknown" of it.
+        """
+        try:
+            self._group.close()
+        finally:
+            self._seams.close()
 
     def end_leases(self, grant: str) -> int:
         """End a grant's leases and the transactions that still see them. Call it after the revocation is recorded."""
@@ -136,36 +147,26 @@ class Gate:
 
     # — recording —
 
-    def _record(self, wanted: _Wanted, now: datetime) -> None:
+    def _record(self, wanted: _Wanted) -> None:
         """Have it recorded, together with whatever else waits. Raises what kept it from being recorded."""
-        self._queue.append(wanted)
-        with self._turn:
-            if not wanted.done:
-                batch = self._queue[:]
-                del self._queue[: len(batch)]
-                self._sit(batch, now)
+        self._group.commit(wanted)
         if wanted.wrong is not None:
             raise wanted.wrong
 
-    def _sit(self, batch: Sequence[_Wanted], now: datetime) -> None:
+    def _sit(self, batch: Sequence[_Wanted]) -> None:
+        """Judge and record a group in one commit. Raises what kept it from being recorded: then nobody of the group is."""
+        now = max(wanted.now for wanted in batch)
         numbers: list[tuple[_Wanted, int]] = []
-        try:
-            with self._seams.sitting(now) as sitting:
-                self._take(sitting)
-                # What this commit adds counts at once, and is read back as news by the next one.
-                counting = Counting(self._taken)
-                for wanted in batch:
-                    number = self._one(wanted, sitting, counting, max(now, self._latest))
-                    if number is not None:
-                        numbers.append((wanted, number))
-        except Exception as wrong:  # noqa: BLE001  # whatever it was: nobody who waited may believe that they were recorded
+        with self._seams.sitting(now) as sitting:
+            self._take(sitting)
+            # What this commit adds counts at once, and is read back as news by the next one.
+            counting = Counting(self._taken)
             for wanted in batch:
-                wanted.wrong = wrong
-        else:
-            for wanted, number in numbers:
-                wanted.access = sitting.access(number)
-        for wanted in batch:
-            wanted.done = True
+                number = self._one(wanted, sitting, counting, max(now, self._latest))
+                if number is not None:
+                    numbers.append((wanted, number))
+        for wanted, number in numbers:
+            wanted.access = sitting.access(number)
 
     def _take(self, sitting: Sitting) -> None:
         for leaf in sitting.news:
@@ -174,7 +175,7 @@ class Gate:
             self._latest = max(self._latest, leaf.hour, read_time(leaf.what.get("at")) or leaf.hour)
 
     def _catch_up(self, now: datetime) -> None:
-        with self._turn, self._seams.sitting(now) as sitting:
+        with self._group.alone(), self._seams.sitting(now) as sitting:
             self._take(sitting)
 
     def _one(self, wanted: _Wanted, sitting: Sitting, counting: Counting, now: datetime) -> int | None:
@@ -310,7 +311,10 @@ class Gate:
             "decision": wanted.index,
             "at": written(now),
         }
-        self._record(_Wanted(note=what), now)
+        if self._outcomes_later:
+            self._group.later(_Wanted(now, note=what))
+        else:
+            self._record(_Wanted(now, note=what))
 
     def _digest(self, request: Request) -> str:
         document = request.document()

@@ -81,7 +81,8 @@ class Seams:
 
     `sitting`: one commit under the ledger's lock, with the leaves since the last one. `facts`: staff, registry, data map, region.
     `subject`: a company id's pseudonym; `keyed`: of a value. `shown`: a value cut as its category asks; `answer`: a predicate's
-    answer over values (see `custodes.minimise.release`). `close`: gives back what reader and leases hold open.
+    answer over values (see `custodes.minimise.release`). `close`: gives back what reader and leases hold open. `glass`: what
+    the gate stands on for broken glass while the ledger takes no records (`custodes.guard.glass`); without it nothing is released.
     """
 
     sitting: Callable[[datetime], AbstractContextManager[Sitting]]
@@ -98,3 +99,4 @@ class Seams:
     answer: Callable[[str, str, Sequence[Json]], Json]
     limits: Limits = field(default_factory=Limits)
     close: Callable[[], None] = lambda: None
+    glass: Callable[[Seams], Seams] | None = None

@@ -12,6 +12,7 @@ from custodes.cli.guard.database import HOME
 from custodes.errors import ConfigError, CustodesError
 
 if TYPE_CHECKING:
+    from custodes.guard.gate import Gate
     from custodes.home import Home
     from custodes.web.identity import Identities
     from custodes.web.rooms import Rooms
@@ -41,27 +42,31 @@ def command(*, home: Path, listen: str | None) -> int:
 
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise ConfigError(f"not installed: {', '.join(missing)}", hint="pip install 'custodes[guard]'")
+    from custodes import decisions
     from custodes.web.door import Door
     from custodes.web.server import check_place, serve
 
     with Home.open(home) as opened:
         settings = replace(opened.settings.serve, listen=listen or opened.settings.serve.listen)
         check_place(settings)
-        rooms = _rooms(opened)
+        gate = decisions.gate(opened, outcomes_later=True)
+        rooms = _rooms(opened, gate)
         _say_shadow(opened, rooms.shadow_until)
         door = Door(rooms)
         try:
             return serve(door.application(), settings, home, click.echo)
         finally:
             door.close()
+            # What was answered and whose outcome is not in the record yet goes in now; a crash leaves it as "release unknown".
+            gate.close()
             opened.checkpoint()
 
 
-def _rooms(home: Home) -> Rooms:
+def _rooms(home: Home, gate: Gate) -> Rooms:
     from custodes import decisions
     from custodes.web.rooms import Rooms
 
-    gate, settings = decisions.gate(home), home.settings.serve
+    settings = home.settings.serve
     return Rooms(
         identities=_identities(home),
         evaluate=lambda request, identity, now, key: gate.evaluate(request, identity, now, key=key),
