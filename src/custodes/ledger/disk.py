@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -103,6 +104,31 @@ class Disk:
             self._calls.sync(descriptor)
         except OSError as wrong:
             raise _not_durable("sync", None, wrong) from wrong
+
+    def sync_all(self, descriptors: Sequence[int]) -> None:
+        """Return when all bytes written to these files are on disk: they wait for the disk side by side, not one after the other.
+
+        Durable: on return, all of them. Order: none among them. Again: costs a wait; never after a failure.
+        """
+        if len(descriptors) == 1:
+            self.sync(descriptors[0])
+            return
+        wrong: list[BaseException] = []
+
+        def one(descriptor: int) -> None:
+            try:
+                self.sync(descriptor)
+            except BaseException as found:  # noqa: BLE001  # told to who waits, below
+                wrong.append(found)
+
+        others = [threading.Thread(target=one, args=(descriptor,)) for descriptor in descriptors[1:]]
+        for thread in others:
+            thread.start()
+        one(descriptors[0])
+        for thread in others:
+            thread.join()
+        if wrong:
+            raise wrong[0]
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes, durably.

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +26,7 @@ from custodes.minimise.pseudonym import Pseudonyms, base32
 from custodes.model.canonical import Json, canonical
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Draft
-from custodes.store.contents import VALUES, Marks, Names, Own, Raws, Values, octets
+from custodes.store.contents import NAMES, VALUES, Marks, Names, Own, Raws, Values, octets
 from custodes.store.manifest import GUARD_NUMBER, Tally
 from custodes.store.own_leaves import OwnLeaf
 from custodes.store.places import find_leaves
@@ -34,8 +34,8 @@ from custodes.store.plan import Plan
 from custodes.store.recorder import OWN
 from custodes.store.rows import About, Fieldsets, Minimiser, Placed
 from custodes.store.rowset import Rows, to_ipc
-from custodes.store.sealed import Mark
-from custodes.store.subject_keys import Wrapping, find_key
+from custodes.store.sealed import Mark, Stream, append_together
+from custodes.store.subject_keys import Wrapping, stored_key
 from custodes.store.vault import Vault
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Sitting:
     _batch: Batch
     _own: list[tuple[int, bytes]] = field(default_factory=list)
     _drafts: list[Draft] = field(default_factory=list)
+    _told: list[OwnLeaf] = field(default_factory=list)
     first_access: int = -1
     places: list[int] = field(default_factory=list)
 
@@ -79,7 +80,9 @@ class Sitting:
         content, seed = canonical(dict(what)), os.urandom(32)
         commit = record_commitment(content, seed)
         index, _ = self._batch.add(Kind.DECISION, hour_of(self.now), OWN, NO_TAG, commit)
-        self._own.append((index, msgspec.msgpack.encode(Own(index, self._batch.entries[-1], seed, content))))
+        entry = self._batch.entries[-1]
+        self._own.append((index, msgspec.msgpack.encode(Own(index, entry, seed, content))))
+        self._told.append(OwnLeaf(index, Kind.DECISION, _hour(leaves.decode(entry).hour), msgspec.json.decode(content)))
         if draft is None:
             return index, None
         self._drafts.append(draft)
@@ -114,7 +117,10 @@ class Releases:
         self._fieldsets, self._lists = Fieldsets(datamap, ()), Blobs(log.path)
         self._mark: Mark | None = None
         self._read = 0
+        self._told: list[OwnLeaf] = []
+        """Leaves that this object recorded and that no sitting was told of yet: they need not be read back."""
         self._settled = -1
+        self._keys = _SubjectKeys(vault, self._wrapping, log.origin)
         self._mutex = threading.Lock()
 
     @contextmanager
@@ -125,12 +131,17 @@ class Releases:
         commit. Again: adds again. Raises `NotDurable`.
         """
         for last in (False, True):
-            with self._mutex, self._lock(), self._log.batch() as batch:
-                if self._tail_is_whole(batch.first):
-                    sitting = Sitting(self._news(batch), now, batch)
-                    yield sitting
-                    if sitting._own:  # noqa: SLF001  # one module, one task
-                        self._seal(sitting, batch)
+            with self._mutex:
+                sitting, appended = None, None
+                with self._lock(), self._log.batch() as batch:
+                    if self._tail_is_whole(batch.first):
+                        sitting = Sitting(self._news(batch), now, batch)
+                        yield sitting
+                        if sitting._own:  # noqa: SLF001  # one module, one task
+                            appended = self._seal(sitting, batch)
+                if sitting is not None:
+                    if appended is not None:
+                        self._believe(sitting, appended)
                     return
             if last:
                 break
@@ -144,7 +155,7 @@ class Releases:
 
     def _news(self, batch: Batch) -> list[OwnLeaf]:
         frames, mark = self._vault.own.since(self._mark)
-        found, count = [], self._read
+        found, count = self._told, self._read
         for frame in frames:
             own = msgspec.msgpack.decode(frame.section(0), type=Own)
             at = find_leaves(own.leaf, self._log.read, own.first, batch.first)
@@ -153,12 +164,13 @@ class Releases:
             leaf = leaves.decode(own.leaf)
             if leaf.commit != record_commitment(own.what, own.seed) or leaf.source != OWN or leaf.seq != count:
                 raise LedgerRewritten(f"the sealed contents of leaf {at[0]} are not what it commits to")
-            hour = datetime.fromtimestamp(0, UTC) + timedelta(hours=leaf.hour)
-            found.append(OwnLeaf(at[0], leaf.kind, hour, msgspec.json.decode(own.what)))
+            found.append(OwnLeaf(at[0], leaf.kind, _hour(leaf.hour), msgspec.json.decode(own.what)))
             count += 1
         if count != batch.next_of(OWN)[0]:
             raise LedgerRewritten("contents of the home's own leaves are missing from the vault")
-        self._mark, self._read = mark, count
+        self._mark, self._read, self._told = mark, count, []
+        if any(leaf.kind == Kind.ERASURE for leaf in found):
+            self._keys.forget()  # whose keys were destroyed has none, or another
         return found
 
     def _tail_is_whole(self, size: int) -> bool:
@@ -178,20 +190,33 @@ class Releases:
 
     # — writing —
 
-    def _seal(self, sitting: Sitting, batch: Batch) -> None:
+    def _seal(self, sitting: Sitting, batch: Batch) -> list[int]:
+        """Seal what the sitting added; return the numbers of the first frame of its own records and of its accesses."""
         own, drafts = sitting._own, sitting._drafts  # noqa: SLF001  # one module, one task
-        day = sitting.now.date()
+        self._vault.own.look_again()
+        parts: list[tuple[Stream, list[tuple[list[bytes], int, int]]]] = [
+            (self._vault.own, [([sealed], index, 1) for index, sealed in own])
+        ]
         if drafts:
             sections, span = self._accesses(sitting, drafts, batch)
             sitting.first_access = batch.first + len(own)
-            # Before this line nothing is recorded; after a crash from here on the next sitting, or intake, takes it back.
-            self._settled = self._vault.intake.append(sections, day, first=sitting.first_access, span=span)
-        self._vault.own.look_again()
-        self._vault.own.append_all([([sealed], index, 1) for index, sealed in own], day)
+            parts.append((self._vault.intake, [(sections, sitting.first_access, span)]))
+        # Before this line nothing is recorded; after a crash from here on the next sitting, or intake, takes it back.
+        return append_together(parts, sitting.now.date())
+
+    def _believe(self, sitting: Sitting, appended: list[int]) -> None:
+        """Take note of what is in the ledger now, so that it need not be read back. Nobody else has the mutex."""
+        told, tip = sitting._told, self._vault.own.tip()  # noqa: SLF001  # one module, one task
+        if len(appended) > 1:
+            self._settled = appended[1]
+            self._keys.believe(appended[1], self._vault.intake.tip())
+        if self._mark is not None and self._mark.number == appended[0]:  # else somebody else's lies between: all is read back
+            self._mark, self._read, self._told = tip, self._read + len(told), list(told)
 
     def _accesses(self, sitting: Sitting, drafts: list[Draft], batch: Batch) -> tuple[list[bytes], int]:
         hour, own = hour_of(sitting.now), len(batch.entries)
-        keys = _SubjectKeys(self._vault, self._wrapping, self._log.origin)
+        keys = self._keys
+        keys.fresh = {}
         plan = Plan(self._given, keys, epoch_of(batch.hour(hour)))
         if batch.next_of(GUARD_NUMBER)[0] == 0:
             plan.add_record(Kind.POLICY, {"what": "coverage", "number": GUARD_NUMBER, "manifest": _COVERAGE})
@@ -242,21 +267,49 @@ def access_id(key: bytes, number: str) -> str:
     return f"x-{base32(keyed)}"
 
 
+def _hour(hour: int) -> datetime:
+    return datetime.fromtimestamp(hour * 3600, UTC)
+
+
 class _SubjectKeys:
-    """Keys of the subjects of one commit; a subject that nobody looked at before gets one, sealed with the commit."""
+    """Keys of subjects; one that nobody looked at before gets a key, sealed with the commit at hand (`fresh`).
+
+    What is found on disk is kept, until an erasure is recorded or a file of the stream is put in place of another.
+    """
 
     def __init__(self, vault: Vault, wrapping: Wrapping, origin: str) -> None:
         self._vault, self._wrapping, self._origin = vault, wrapping, origin
         self.fresh: dict[str, bytes] = {}
         self._known: dict[str, bytes] = {}
+        self._mark: Mark | None = None
+
+    def forget(self) -> None:
+        """Look for every key on disk again."""
+        self._known, self._mark = {}, None
+
+    def believe(self, number: int, tip: Mark) -> None:
+        """Take note that the fresh keys are on disk, in frame `number`, and that `tip` is behind it."""
+        self._known |= self.fresh
+        if self._mark is not None and self._mark.number == number:
+            self._mark = tip
 
     def tag_of(self, subject: str, epoch: str) -> bytes:
-        if subject not in self._known:
-            found = find_key(self._vault, self._wrapping, subject)
-            if found is None:
-                self.fresh[subject] = os.urandom(32)
-            self._known[subject] = self.fresh[subject] if found is None else found.key
-        return tag(self._known[subject], self._origin, epoch)
+        key = self.fresh.get(subject) or self._known.get(subject) or self._found(subject)
+        if key is None:
+            key = self.fresh[subject] = os.urandom(32)
+        return tag(key, self._origin, epoch)
+
+    def _found(self, subject: str) -> bytes | None:
+        stored, covered = stored_key(self._vault, self._wrapping, subject)
+        if stored is not None:
+            self._known[subject] = stored.key
+            return stored.key
+        # Batches that intake has not settled yet: each is opened once, however many subjects are looked for in them.
+        frames, self._mark = self._vault.intake.since(self._mark or Mark("", 0, 0, covered))
+        for frame in frames:
+            for name, key in msgspec.msgpack.decode(frame.section(NAMES), type=Names).subject_keys:
+                self._known.setdefault(name, key)
+        return self._known.get(subject)
 
 
 class _Given(Pseudonyms):

@@ -99,6 +99,14 @@ class Mark(NamedTuple):
     number: int
 
 
+class Laid(NamedTuple):
+    """Frames that were written and not synced: the open file, the mark behind them, and the number of the first."""
+
+    handle: int
+    end: Mark
+    first: int
+
+
 class Stream:
     """One append-only stream of sealed frames in `folder`. One writer at a time (the caller's lock); readers need none."""
 
@@ -106,7 +114,7 @@ class Stream:
         """`sections`: names of the sections; `name`: of the stream's key files, if not the folder's."""
         self._folder, self._keys, self.sections = folder, keys, tuple(sections)
         self._name = name or folder.name
-        self._disk = disk or Disk()
+        self.disk = disk or Disk()
         self._count: int | None = None
         self._last: tuple[str, bytes] = ("", b"")
         """Name of the last file, and of its keys."""
@@ -176,6 +184,10 @@ class Stream:
 
     def append_all(self, frames: Sequence[tuple[Sequence[bytes], int, int]], day: date) -> int:
         """Seal several frames (sections, first, span) with one write and one sync; return the first one's number, as `append`."""
+        return append_together([(self, frames)], day)[0]
+
+    def lay(self, frames: Sequence[tuple[Sequence[bytes], int, int]], day: date) -> Laid:
+        """Write frames, not yet durably; the caller syncs, and ends with `rest`. Raises `NotDurable`."""
         number = self.count()
         # If the clock fell, the later file goes on: order of files = order of frames.
         name = max(f"{day.isoformat()}.sealed", self._last[0])
@@ -186,9 +198,18 @@ class Stream:
             self._sealed((at, first, span), self._label(name), self._last[1], [_pack(content) for content in sections])
             for at, (sections, first, span) in enumerate(frames, number)
         ]
-        self._write(self._folder / name, b"".join(sealed))
-        self._count = number + len(frames)
-        return number
+        handle, end = self._write(self._folder / name, b"".join(sealed))
+        return Laid(handle, Mark(name, os.fstat(handle).st_ino, end, number + len(frames)), number)
+
+    def rest(self, laid: Laid, *, durable: bool) -> None:
+        """Take what was laid as appended, if it is durable; else nobody knows what the disk holds, and it is looked at again."""
+        os.close(laid.handle)
+        self._count = laid.end.number if durable else None
+        self._end = laid.end if durable else self._end
+
+    def tip(self) -> Mark:
+        """Return the mark behind the last frame, as this object knows it; for the writer, after it has appended."""
+        return self._end or Mark("", 0, 0, 0)
 
     def cut_to(self, count: int) -> None:
         """Take back all frames from number `count` on: nothing made of them was ever acknowledged."""
@@ -242,7 +263,7 @@ class Stream:
                 for place in range(len(self.sections)):
                     self._keys.destroy_section(self._label(file.name), key, place)
         for file in self._folder.glob("*.sealed*"):
-            remove(self._disk, file)
+            remove(self.disk, file)
         self._keys.sweep(self._name, ())
         self._count, self._last = None, ("", b"")
 
@@ -250,9 +271,9 @@ class Stream:
         label, old, made = self._label(file.name), self._keys_of(file), dict[frozenset[int], bytes]()
         gone = {key: frozenset(self._keys.gone(label, key, self.sections)) for key in old}
         scratch = file.with_name(file.name + ".new")
-        handle = self._disk.open(scratch, create=True)
+        handle = self.disk.open(scratch, create=True)
         try:
-            self._disk.truncate(handle, 0)
+            self.disk.truncate(handle, 0)
             offset = 0
             for frame in self._walk(file, last=True):
                 without = gone[frame.key]
@@ -260,13 +281,13 @@ class Stream:
                     made[without] = self._keys.make(label, self.sections, without)
                 packed = self._packed(frame, fresh.get(frame.number), without)
                 data = self._sealed((frame.number, frame.first, frame.span), label, made[without], packed)
-                self._disk.write(handle, data, offset)
+                self.disk.write(handle, data, offset)
                 offset += len(data)
-            self._disk.sync(handle)
+            self.disk.sync(handle)
         finally:
             os.close(handle)
         # Before this line readers see the old frames, after it the new ones; both are whole.
-        self._disk.rename(scratch, file)
+        self.disk.rename(scratch, file)
         self._count = None
         for key in old:
             # Before this line an old copy of the file can be opened, after it by nobody.
@@ -377,26 +398,43 @@ class Stream:
         raise PartMissing(f"{self._folder.name}/{file.name} is damaged at byte {end}", hint="restore this file from a backup")
 
     def _cut(self, file: Path, size: int) -> None:
-        handle = self._disk.open(file)
+        handle = self.disk.open(file)
         try:
-            self._disk.truncate(handle, size)
+            self.disk.truncate(handle, size)
         finally:
             os.close(handle)
 
-    def _write(self, file: Path, data: bytes) -> None:
+    def _write(self, file: Path, data: bytes) -> tuple[int, int]:
+        """Write behind the end, not yet durably; return the open file and its new end."""
         if not self._folder.is_dir():
-            self._disk.make_folder(self._folder)
-        handle = self._disk.open(file, create=True)
+            self.disk.make_folder(self._folder)
+        handle = self.disk.open(file, create=True)
         try:
             end = os.lseek(handle, 0, os.SEEK_END)
-            try:
-                self._disk.write(handle, data, end)
-                self._disk.sync(handle)
-            except BaseException:
-                self._count = None  # nobody knows what the disk holds: look again before the next append
-                raise
-        finally:
+            self.disk.write(handle, data, end)
+        except BaseException:
             os.close(handle)
+            self._count = None  # nobody knows what the disk holds: look again before the next append
+            raise
+        return handle, end + len(data)
+
+
+def append_together(parts: Sequence[tuple[Stream, Sequence[tuple[Sequence[bytes], int, int]]]], day: date) -> list[int]:
+    """Append frames to several streams of one disk with one wait for it; return the number of each one's first frame.
+
+    Durable: all, on return. Order: none among the streams. Again: appends again. Raises `NotDurable`: any part may be on disk.
+    """
+    laid: list[tuple[Stream, Laid]] = []
+    durable = False
+    try:
+        for stream, frames in parts:
+            laid.append((stream, stream.lay(frames, day)))
+        parts[0][0].disk.sync_all([item.handle for _, item in laid])
+        durable = True
+    finally:
+        for stream, item in laid:
+            stream.rest(item, durable=durable)
+    return [item.first for _, item in laid]
 
 
 def _pack(content: bytes) -> _Packed:

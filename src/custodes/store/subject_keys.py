@@ -51,11 +51,17 @@ class SubjectKey(NamedTuple):
     nonce: bytes
 
 
+def stored_key(vault: Vault, wrapping: Wrapping, subject: str) -> tuple[SubjectKey | None, int]:
+    """Return the key of a subject as the table has it, and the number of the first batch of which the table may lack keys."""
+    wrapped, covered = look(vault.path / "tables" / FILE, WIDTH, wrapping.slot(subject))
+    return None if wrapped is None else SubjectKey(wrapping.unwrap(subject, wrapped), wrapped[:NONCE]), covered
+
+
 def find_key(vault: Vault, wrapping: Wrapping, subject: str) -> SubjectKey | None:
     """Return the key of a subject (pseudonym), or None if it has none, or none any more. Needs no lock and changes nothing."""
-    wrapped, covered = look(vault.path / "tables" / FILE, WIDTH, wrapping.slot(subject))
-    if wrapped is not None:
-        return SubjectKey(wrapping.unwrap(subject, wrapped), wrapped[:NONCE])
+    stored, covered = stored_key(vault, wrapping, subject)
+    if stored is not None:
+        return stored
     for frame in vault.intake.frames(covered):
         names = msgspec.msgpack.decode(frame.section(NAMES), type=Names)
         for known, key in names.subject_keys:
