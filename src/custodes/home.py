@@ -460,6 +460,10 @@ class Home:
     def _record_key(self) -> bytes:
         return blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest()
 
+    def spool_key(self) -> bytes:
+        """Key of the spool of broken glass."""
+        return blake2b(b"glass spool", key=self._key("vault"), digest_size=32).digest()
+
     def _table_key(self) -> bytes:
         return blake2b(b"subject keys", key=self._key("vault"), digest_size=32).digest()
 
