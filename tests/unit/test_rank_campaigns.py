@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,6 +184,26 @@ def test_the_sentence_says_who_what_whose_when_and_what_was_missing() -> None:
         "2 actors (audit/internal, CN, US) looked at device and IP address data of 2 subjects and of 14 linked to them 61 times "
         "between 2026-03-02 and 2026-03-22: the case cited (K-7) does not name these subjects; a duty of protection was not met."
     )
+
+
+def test_the_sentence_says_of_what_was_refused_that_nothing_was_looked_at() -> None:
+    parts: dict[str, Any] = {
+        "actors": ["a-1"],
+        "subjects": 1,
+        "linked": 0,
+        "accesses": 2,
+        "units": ["audit/internal"],
+        "countries": [],
+        "categories": ["ip_address"],
+        "reasons": [],
+        "first": START,
+        "last": START,
+    }
+    asked = campaign_sentence(**parts, codes=["V19"], deeds=["asked the guard for"])
+    assert asked.startswith("a-1 (audit/internal) asked the guard for IP address data of 1 subject 2 times on 2026-03-02: ")
+    both = campaign_sentence(**parts, codes=["V14"], deeds=["asked the guard for", "opened"])
+    assert "looked at and asked the guard for IP address data" in both
+    assert both.endswith(": an approval came from the wrong person.")
 
 
 def test_words_are_listed_as_people_say_them() -> None:

@@ -70,7 +70,8 @@ def _campaign(campaign: Campaign, run: WatchRun, display: Display, *, colour: bo
         yield from _wrapped("      unlike    ", "; ".join(campaign.score_reasons))
     rules = sorted({run.findings[name].rule for name in campaign.findings})
     yield f"      rules     {', '.join(rules)}   route {campaign.route}   campaign {campaign.campaign}"
-    yield f"      look at   custodes explain {campaign.accesses[0]}"
+    access = next((name for name in campaign.accesses if not name.startswith("leaf ")), None)
+    yield f"      look at   custodes explain {access}" if access else f"      recorded  {', '.join(campaign.accesses)}"
 
 
 def _people(actors: tuple[str, ...], run: WatchRun, display: Display) -> str:

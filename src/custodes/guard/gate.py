@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from custodes.errors import InputError, Outage, Refused
 from custodes.guard.approval import Refusal, read_time, written
 from custodes.guard.book import Asked, Book
-from custodes.guard.grants import covers, ends, name_of, number_of, state, terms_of
+from custodes.guard.grants import covers, ends, name_of, number_of, state
 from custodes.guard.group import Group
 from custodes.guard.seams import Facts, Lease, Seams
 from custodes.guard.taken import DECISION, OUTCOME, Intent, Taken, Used
@@ -222,7 +222,7 @@ class Gate:
     ) -> tuple[Known, Asked | None, Refusal | None]:
         """Complete what is known by what the book says of the grant, and say why the grant is not for this, if it is not."""
         asked = self._book.grant(number_of(request.grant))
-        terms = terms_of(asked.request.content) if asked is not None else None
+        terms = asked.terms if asked is not None else None
         known = facts.known
         if asked is None or terms is None:
             return known, None, Refusal("no-grant", "there is no such grant")
@@ -230,8 +230,9 @@ class Gate:
         taken = counting.of(asked.number)
         same = again is not None and counting.again(again) is not None
         is_now = state(asked, now, taken=0 if same else taken.releases, parent=self._book.parent(asked))
-        wrong = covers(terms, request) or refuses_use(terms, request, identity, taken, counting, same=same) or wrong
-        if is_now != "approved":
+        beyond = covers(terms, request)
+        wrong = beyond or refuses_use(terms, request, identity, taken, counting, same=same) or wrong
+        if is_now != "approved" and beyond is None:  # who stretches a grant is told of, also after its end
             wrong = Refusal(is_now, "the grant is not in force")
         if known.region is not None and terms.region not in {None, known.region}:
             wrong = Refusal("out-of-scope", "the grant is for another region")
@@ -249,12 +250,12 @@ class Gate:
         )
 
     def _quota(self, asked: Asked | None, counting: Counting) -> bool:
-        terms = terms_of(asked.request.content) if asked is not None else None
+        terms = asked.terms if asked is not None else None
         if asked is None or terms is None:
             return False
         parent, taken = self._book.parent(asked), counting.of(asked.number).releases
         chain = [(asked.number, terms.reveals, taken)]
-        if parent is not None and (over := terms_of(parent.request.content)) is not None:
+        if parent is not None and (over := parent.terms) is not None:
             # What a narrower grant takes is taken from the one that was approved.
             chain.append((parent.number, over.reveals, counting.of(parent.number).releases))
         return all(taken < limit and self._seams.quotas.take(number, limit, taken) for number, limit, taken in chain)

@@ -11,7 +11,7 @@ from custodes.model.finding import Campaign, Evidence, Finding
 from custodes.model.words import LEVELS
 from custodes.rank.campaigns import STRONG, Reasons, cited, group
 from custodes.rank.order import harm, order_key, strength
-from custodes.rank.sentence import campaign_sentence
+from custodes.rank.sentence import OPENED, campaign_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,7 @@ def _campaign(members: Sequence[Finding], facts: Facts) -> Campaign:
         subjects=len(subjects),
         linked=len(linked),
         accesses=len(accesses),
+        deeds=sorted({finding.facts.get("did") or OPENED for finding in members}),
         units=units,
         countries=countries,
         categories=_of_accesses(members, facts, facts.categories),

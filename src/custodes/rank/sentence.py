@@ -14,8 +14,8 @@ from custodes.model.wording import category as category_words
 CLAUSES: Final[Mapping[str, str]] = {
     "V20": "a public statement is refuted by the record",
     "V18": "a part of the log is missing there",
-    "V19": "those who oversee were themselves the readers",
-    "V14": "{reason} was approved from inside the requester's own line",
+    "V19": "those who oversee others did so themselves",
+    "V14": "{approval} came from the wrong person",
     "V21": "an emergency override has no emergency or no review",
     "V22": "the reader's role had ended or not begun",
     "V13": "a standing query names single persons",
@@ -40,6 +40,8 @@ CLAUSES: Final[Mapping[str, str]] = {
 }
 """Code → clause, in the order in which they are told. A campaign names at most `_TOLD` of them."""
 
+OPENED: Final = "opened"
+"""What somebody did who looked; other rules than those on looks say in a column `did` what it was."""
 _TOLD: Final = 5
 _KINDS: Final = 4
 _CITED: Final = {"cases": "case", "tickets": "ticket", "grants": "grant", "legal": "legal process", "jobs": "job"}
@@ -58,11 +60,15 @@ def campaign_sentence(
     reasons: Sequence[tuple[str, str]],
     first: datetime,
     last: datetime,
+    deeds: Sequence[str] = (),
 ) -> str:
-    """Return the sentence. `reasons`: (table, key) of the reasons that turned out broken, most cited first."""
+    """Return the sentence. `reasons`: (table, key) of the reasons that turned out broken, most cited first.
+
+    `deeds`: what findings say was done (the column `did` of rules), where it was something else than to open data.
+    """
     told = [clause for clause in _clauses(codes, reasons, subjects + linked) if clause]
     head = (
-        f"{_who(actors, units, countries)} looked at {_what(categories)} of {_whose(subjects, linked)}"
+        f"{_who(actors, units, countries)} {_did(deeds)} {_what(categories)} of {_whose(subjects, linked)}"
         f" {_times(accesses)} {_when(first, last)}"
     )
     return head + (": " + "; ".join(told) if told else "") + "."
@@ -92,6 +98,11 @@ def _who(actors: Sequence[str], units: Sequence[str], countries: Sequence[str]) 
     return f"{actors[0]} ({where})" if len(actors) == 1 else f"{len(actors)} actors ({where})"
 
 
+def _did(deeds: Sequence[str]) -> str:
+    others = [deed for deed in deeds if deed != OPENED]
+    return listed(["looked at", *others] if OPENED in deeds or not others else others)
+
+
 def _what(categories: Sequence[str]) -> str:
     words = [category_words(category) for category in categories if category != "public"]
     if len(words) > _KINDS:
@@ -117,12 +128,13 @@ def _when(first: datetime, last: datetime) -> str:
 
 
 def _clauses(codes: Sequence[str], reasons: Sequence[tuple[str, str]], people: int) -> list[str]:
-    reason = "the reason given"
+    reason, approval = "the reason given", "an approval"
     if reasons:
         table, key = reasons[0]
         reason = f"the {_CITED.get(table, 'reason')} cited ({key})"
+        approval = f"an approval of {reason}"
     them = "this subject" if people == 1 else "these subjects"
     have = set(codes)
     if have & {"V2", "V3", "V4", "V14", "V16"}:
         have.discard("V1")
-    return [text.format(reason=reason, them=them) for code, text in CLAUSES.items() if code in have][:_TOLD]
+    return [text.format(reason=reason, approval=approval, them=them) for code, text in CLAUSES.items() if code in have][:_TOLD]
