@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custodes.rank.rings import LEAST_SCORE, WITHIN, Touch, firsts, ordered, rings, weights
+from custodes.rank.rings import LEAST_SCORE, LEAST_WEIGHT, WITHIN, Touch, firsts, ordered, rings, weights
 
 BEGAN = datetime(2026, 3, 2, 9)  # noqa: DTZ001  # engine times are UTC without a zone
 
@@ -63,10 +63,32 @@ def test_colleagues_weigh_a_third_and_strangers_who_meet_twice_more_than_twice_o
     assert weights(twice, {})["a", "b"] > 3 * apart
 
 
+CROWD_OF_OTHERS = [(f"{side}{place}", f"o{place}") for place in range(40) for side in ("x", "y")]
+"""Forty subjects on whom two strangers each met once: a company in which sharing is nothing special."""
+
+
 def test_a_third_who_meets_both_lifts_their_pair() -> None:
-    pair = firsts(_touches(("a", "s"), ("b", "s")))
-    three = firsts(_touches(("a", "s"), ("b", "s"), ("a", "t"), ("c", "t"), ("b", "u"), ("c", "u")))
+    pair = firsts(_touches(("a", "s"), ("b", "s"), *CROWD_OF_OTHERS))
+    three = firsts(_touches(("a", "s"), ("b", "s"), ("a", "t"), ("c", "t"), ("b", "u"), ("c", "u"), *CROWD_OF_OTHERS))
     assert weights(three, {})["a", "b"] > weights(pair, {})["a", "b"]
+
+
+def test_two_who_open_very_many_share_some_by_chance_and_are_no_pair() -> None:
+    many = [(actor, f"{actor}{place}") for actor in ("a", "b") for place in range(30)]
+    met = [(f"z-{subject}", subject) for _, subject in many]  # each of them shared with one stranger, so that it counts as reach
+    both = [("a", "s"), ("b", "s"), ("a", "t"), ("b", "t")]
+    assert ("a", "b") in weights(firsts(_touches(*both, *CROWD_OF_OTHERS)), {})
+    assert ("a", "b") not in weights(firsts(_touches(*both, *many, *met, *CROWD_OF_OTHERS)), {})
+
+
+def test_a_crowd_is_cut_to_the_ring_within_it_or_falls_apart() -> None:
+    crowd = [(f"c{place}", f"p{(place + more) // 2}-{more}") for more in (0, 1) for place in range(40)]
+    tied = [(actor, subject) for actor in ("c0", "c1", "c2") for subject in ("s", "t", "u", "v", "w")]
+    weight = dict.fromkeys(weights(firsts(_touches(*crowd)), {}), LEAST_WEIGHT)
+    assert rings(firsts(_touches(*crowd)), weight) == []
+    shared = firsts(_touches(*crowd, *tied))
+    strong = dict.fromkeys((("c0", "c1"), ("c0", "c2"), ("c1", "c2")), 10 * LEAST_WEIGHT)
+    assert [ring.actors for ring in rings(shared, weight | strong)] == [("c0", "c1", "c2")]
 
 
 def test_a_month_apart_still_meets_and_a_day_more_does_not() -> None:

@@ -1,4 +1,7 @@
-"""The view `ring_looks`: rings on what little explains, for the rule that tells them. The rule sees the ring, never a score."""
+"""The view `ring_looks`: rings on what little explains, for the rule that tells them. The rule sees the ring, never a score.
+
+Who opens a copy meets everybody in it at once, and everybody else who opens it: that is one tie, not many, and other rules tell it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from custodes.engine import Engine
 from custodes.rank import rings
 
 _LOOKS: Final = """select access, human, subject, min(time) as time from residue
-  where subject is not null and human is not null and public_only = 0 and coalesce(deliberate, true)
+  where subject is not null and human is not null and public_only = 0 and coalesce(deliberate, true) and via = 'direct'
   group by access, human, subject"""
 _UNITS: Final = "select distinct human, unit from looks where unit is not null and human is not null"
 

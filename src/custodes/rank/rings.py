@@ -1,16 +1,18 @@
 """Rings: several actors who look at the same few subjects, each of them with little reason.
 
-Weight of a pair of actors = (subjects shared) x Σ over shared subjects of `score · score / ln(1 + actors on the subject)`, over
-looks above a low score; subjects with many actors are skipped. Two people of one unit meet anyway: their pair counts a third.
+Weight of a pair of actors = (subjects shared beyond chance) x Σ over shared subjects of `score · score / ln(1 + actors on the
+subject)`, over looks above a low score; subjects with many actors are skipped. Two people who open hundreds without a reason share
+some by chance: several times what drawing would give is taken off. Two people of one unit meet anyway: their pair counts a third.
 A pair whose two sides both meet the same third actor is lifted by half of the weaker tie: a ring is more than its pairs.
 
-The strongest pairs make components, and each component is told by the smallest set of looks that holds it together. Values in,
-values out; no dependence on the order of looks; weights are whole numbers, thousandths of the formula's.
+The strongest pairs make components. One that is too large for a ring is cut at its weaker ties until the rest is small enough, or
+falls apart altogether. Each is told by the smallest set of looks that holds it together. Values in, values out; no dependence on
+the order of looks; weights are whole numbers, thousandths of the formula's.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +29,10 @@ WITHIN: Final = timedelta(days=30)
 LEAST_WEIGHT: Final = 2_000
 """Of a pair that makes a ring, in thousandths: a little more than half of two subjects that two actors share without any reason."""
 LEAST_SUBJECTS: Final = 2
+CROWD: Final = 12
+"""Actors in a component beyond which it is cut."""
+_BEYOND: Final = 5
+"""Times what chance would give the rest of both actors' looks; those who do like work draw from a smaller pool."""
 _ONE_UNIT: Final = 3
 _THIRD: Final = 0.5
 
@@ -72,6 +78,7 @@ def weights(shared: Mapping[str, Mapping[str, Touch]], units: Mapping[str, froze
     """Return pair → weight in thousandths. `units`: units of each actor, as of the window's start."""
     sums: dict[Pair, float] = defaultdict(float)
     times: dict[Pair, int] = defaultdict(int)
+    reach = Counter(actor for actors in shared.values() for actor in actors)
     for actors in shared.values():
         rarity = log(1 + len(actors))
         for one, two in combinations(sorted(actors), 2):
@@ -79,10 +86,12 @@ def weights(shared: Mapping[str, Mapping[str, Touch]], units: Mapping[str, froze
                 continue
             sums[one, two] += actors[one].score * actors[two].score / 1e6 / rarity
             times[one, two] += 1
-    own = {
-        pair: value * times[pair] / (_ONE_UNIT if units.get(pair[0], frozenset()) & units.get(pair[1], frozenset()) else 1)
-        for pair, value in sums.items()
-    }
+    own: dict[Pair, float] = {}
+    for (one, two), value in sums.items():
+        both = times[one, two]
+        beyond = both - _BEYOND * (reach[one] - both) * (reach[two] - both) / len(shared)
+        if beyond > 0:
+            own[one, two] = value * beyond / (_ONE_UNIT if units.get(one, frozenset()) & units.get(two, frozenset()) else 1)
     near: dict[str, dict[str, float]] = defaultdict(dict)
     for (one, two), value in own.items():
         near[one][two] = near[two][one] = value
@@ -100,14 +109,9 @@ def ordered(pairs: Mapping[Pair, int]) -> list[tuple[Pair, int]]:
 
 
 def rings(shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int]) -> list[Ring]:
-    """Return the components of all pairs of `LEAST_WEIGHT` or more, if they hang on `LEAST_SUBJECTS` or more; strongest first."""
-    ties: dict[str, set[str]] = defaultdict(set)
-    for (one, two), weight in pairs.items():
-        if weight >= LEAST_WEIGHT:
-            ties[one].add(two)
-            ties[two].add(one)
+    """Return the groups that pairs of `LEAST_WEIGHT` or more tie, if they hang on `LEAST_SUBJECTS` or more; strongest first."""
     found = []
-    for actors in _components(ties):
+    for actors in _groups(pairs):
         members = set(actors)
         own = {
             subject: [touches[actor] for actor in sorted(members & set(touches))]
@@ -120,6 +124,25 @@ def rings(shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int]) 
         looks = tuple(sorted(touch.look for touches in own.values() for touch in touches))
         found.append(Ring(actors, tuple(sorted(own)), weight, looks, _witnesses(actors, own)))
     return sorted(found, key=lambda ring: (-ring.weight, ring.actors))
+
+
+def _groups(pairs: Mapping[Pair, int]) -> list[tuple[str, ...]]:
+    """Return the components of at most `CROWD` actors; of larger ones what is left of them at twice the weight, and so on."""
+    found, waiting = [], [(dict(pairs), LEAST_WEIGHT)]
+    while waiting:
+        near, least = waiting.pop()
+        ties: dict[str, set[str]] = defaultdict(set)
+        for (one, two), weight in near.items():
+            if weight >= least:
+                ties[one].add(two)
+                ties[two].add(one)
+        for actors in _components(ties):
+            if len(actors) <= CROWD:
+                found.append(actors)
+            else:
+                inside = set(actors)
+                waiting.append(({pair: weight for pair, weight in near.items() if inside.issuperset(pair)}, 2 * least))
+    return found
 
 
 def _components(ties: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
