@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 
 from custodes.context.inquiry import open_cases
 from custodes.context.standing import Standing
+from custodes.context.tables import ContextStore
 from custodes.disclose import erasing as disclose_erasing
 from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
@@ -91,7 +92,7 @@ def gate(home: Home, *, outcomes_later: bool = False) -> Gate:
     urls = {system: _address(home, system, file) for system, file in settings.databases.items()}
     reader, leases = PostgresReader(urls, home.datamap), PostgresLeases(urls)
     rules = _Rules(home)
-    people = _People(home)
+    people = _People(home, rules)
     limits = gates.Limits(timedelta(minutes=settings.limits.lease_max_min), {**_MINIMISE, **settings.minimise})
 
     def facts(request: AskedFor, identity: Identity, now: datetime, key: str) -> gates.Facts:
@@ -110,7 +111,8 @@ def gate(home: Home, *, outcomes_later: bool = False) -> Gate:
         spool.prepare()
 
     def sitting(now: datetime) -> AbstractContextManager[Sitting]:
-        settle_spool(home)
+        if not spool.is_empty():
+            settle_spool(home)
         return releases.sitting(now)
 
     def of_glass(seams: gates.Seams) -> gates.Seams:
@@ -250,17 +252,17 @@ class _Rules:
 
 
 class _People:
-    """Staff as the gate knows it, read again when something was loaded."""
+    """Staff as the gate knows it, read again when something was loaded, or another policy is in force."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._kept: tuple[object, Staff] | None = None
+    def __init__(self, home: Home, rules: _Rules) -> None:
+        self._context, self._rules = home.context(), rules
+        self._kept: tuple[tuple[str, ...], Policy, Staff] | None = None
 
     def now(self) -> Staff:
-        version = (self._home.context().version("staff"), _policy_hash(self._home))
-        if self._kept is None or self._kept[0] != version:
-            self._kept = (version, _staff(self._home))
-        return self._kept[1]
+        version, policy = self._context.version("staff"), self._rules.policy
+        if self._kept is None or self._kept[0] != version or self._kept[1] is not policy:
+            self._kept = (version, policy, _staff_in(self._context, policy))
+        return self._kept[2]
 
 
 _MINIMISE: Final = {"ip_address": "network"}
@@ -404,12 +406,16 @@ def _own_leaves(home: Home) -> Iterable[OwnLeaf]:
 
 
 def _staff(home: Home) -> Staff:
+    return _staff_in(home.context(), home.policy)
+
+
+def _staff_in(context: ContextStore, policy: Policy) -> Staff:
     columns = ("actor", "person", "unit", "manager", "valid_from", "joined", "valid_to", "left", "recorded")
     rows = (
         StaffRow(actor, person, unit, manager, begins or joined, ends, left, recorded)
-        for actor, person, unit, manager, begins, joined, ends, left, recorded in home.context().loaded("staff", columns)
+        for actor, person, unit, manager, begins, joined, ends, left, recorded in context.loaded("staff", columns)
     )
-    return Staff(rows, home.policy)
+    return Staff(rows, policy)
 
 
 def _open_cases(home: Home, subject: str, actors: Sequence[str], now: datetime) -> int:

@@ -73,11 +73,11 @@ def command(  # noqa: PLR0917  # one for each option
 def _request(home: Home, field: str, grant: int | None, actor: str, key: str) -> Request:
     """Return what is asked for, in the grant's own terms; without a grant it is asked all the same, and refused on record."""
     from custodes import decisions
-    from custodes.guard.grants import name_of, terms_of
+    from custodes.guard.grants import name_of
     from custodes.guard.words import Request
 
     asked = decisions.asking(home).book().grant(grant)
-    terms = terms_of(asked.request.content) if asked is not None else None
+    terms = asked.terms if asked is not None else None
     system = terms.system if terms is not None else next(iter(home.datamap.systems), "")
     return Request(
         actor=actor,

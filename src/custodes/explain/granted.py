@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from custodes.guard.book import GRANT, REVIEW, Asked, Book, Leaf
-from custodes.guard.grants import ends, name_of, terms_of
+from custodes.guard.grants import ends, name_of
 from custodes.model.arrow import context_schema
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Granted:
             _replace(engine, "approvals", [row for asked in self._asked for row in self._approvals(asked)])
 
     def _grant(self, asked: Asked) -> list[dict[str, Any]]:
-        terms, end = terms_of(asked.request.content), ends(asked, self._book.parent(asked))
+        terms, end = asked.terms, ends(asked, self._book.parent(asked))
         if terms is None or asked.in_force is None:
             return []
         return [

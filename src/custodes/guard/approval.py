@@ -9,6 +9,7 @@ the key was used, not that its holder was present: the record says `ed25519`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ REQUEST, APPROVE, DENY = "request", "approve", "deny"
 LONGEST: Final = timedelta(days=30)
 """No approval lives longer than this."""
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+_WRITTEN: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class Refusal(NamedTuple):
@@ -166,8 +168,9 @@ def written(time: datetime) -> str:
 
 def read_time(text: object) -> datetime | None:
     """Undo `written`; None for anything else."""
+    if not isinstance(text, str) or not _WRITTEN.fullmatch(text):
+        return None
     try:
-        time = datetime.strptime(text, _TIME).replace(tzinfo=UTC) if isinstance(text, str) else None
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
-    return time if time is not None and written(time) == text else None

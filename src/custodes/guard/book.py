@@ -95,6 +95,7 @@ class Asked:
 
     `in_force`: when an act that needs no carrying out took effect. `intent`, `done`: when an erasure was begun and completed.
     `approvers`: whose approvals carried it. `lifted`: when a hold, grant or suppression ended. `reviewed`: when broken glass was.
+    `terms`: of a grant.
     """
 
     number: int
@@ -108,6 +109,11 @@ class Asked:
     approvers: tuple[str, ...] = ()
     lifted: datetime | None = None
     reviewed: datetime | None = None
+    terms: Terms | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the terms once: what was asked for never changes."""
+        self.terms = terms_of(self.request.content) if self.request.act == GRANT else None
 
     @property
     def approvals(self) -> list[Answer]:
@@ -376,8 +382,8 @@ class Book:
         if wrong or terms is None or terms.parent is None:
             return wrong
         parent = self.grant(terms.parent)
-        over = parent and terms_of(parent.request.content)
-        if parent is None or not isinstance(over, Terms) or over.parent is not None or state(parent, at) != "approved":
+        over = parent and parent.terms
+        if parent is None or over is None or over.parent is not None or state(parent, at) != "approved":
             return Refusal("unknown", "there is no such grant in force to be narrowed")
         inside = narrows(terms, over) and terms.sets == over.sets and ends(parent) is not None
         return None if inside else Refusal("widened", "a narrower grant lies within its parent; anything else is asked for anew")

@@ -54,6 +54,7 @@ class Asked(Protocol):
     denied: datetime | None
     in_force: datetime | None
     lifted: datetime | None
+    terms: Terms | None
 
     @property
     def approvals(self) -> Sequence[Approval]:
@@ -189,14 +190,14 @@ def narrows(terms: Terms, parent: Terms) -> bool:
 
 def open_sets(asked: Asked) -> tuple[str, ...]:
     """Return the sets of a request that nobody has filled yet."""
-    terms = terms_of(asked.request.content)
+    terms = asked.terms
     filled = {answer.statement.slot for answer in asked.approvals}
     return () if terms is None else tuple(name for name in terms.sets if name not in filled)
 
 
 def ends(asked: Asked, parent: Asked | None = None) -> datetime | None:
     """Return when a grant ends, exclusive; None while it is not in force. A narrowed one ends with its parent at the latest."""
-    terms = terms_of(asked.request.content)
+    terms = asked.terms
     if terms is None or asked.in_force is None:
         return None
     end = asked.in_force + timedelta(seconds=terms.lasts_s)
@@ -206,7 +207,7 @@ def ends(asked: Asked, parent: Asked | None = None) -> datetime | None:
 
 def state(asked: Asked, now: datetime, *, taken: int = 0, parent: Asked | None = None) -> str:
     """Return pending · approved · denied · expired · revoked · used up. `taken`: releases recorded under it."""
-    terms, end = terms_of(asked.request.content), ends(asked, parent)
+    terms, end = asked.terms, ends(asked, parent)
     if asked.denied or (parent is not None and parent.denied):
         return "denied"
     if asked.lifted or (parent is not None and parent.lifted):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,7 @@ FREE_TEXT: Final = "(free text)"
 _SKEW: Final = timedelta(minutes=10)
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _MOST_KNOWN: Final = 200_000
+_FEW: Final = 16
 _WORD_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -283,8 +285,14 @@ def _array(values: object, kind: pa.DataType) -> pa.Array:
     if isinstance(values, pa.Array):
         return values
     if isinstance(values, list) and values and values[0] is None and values.count(None) == len(values):
-        return pa.nulls(len(values), kind)
+        return _nulls(len(values), kind) if len(values) < _FEW else pa.nulls(len(values), kind)
     return pa.array(values, kind)
+
+
+@lru_cache(maxsize=512)
+def _nulls(count: int, kind: pa.DataType) -> pa.Array:
+    """Return as many nulls, made once for the small batches of the gate."""
+    return pa.nulls(count, kind)
 
 
 def _people(draft: Draft) -> int:
