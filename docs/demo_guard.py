@@ -157,7 +157,10 @@ def play(demo: Demo) -> None:
     print("\n5. What the record says, and who can still get around it.")
     demo.run("grant", "list")
     demo.run("guard", "verify", "app-db", "--staff", "vera", "--staff", "dora", code=3)
-    demo.run("watch")
+    print("   And what detection makes of it: the refused attempts are campaigns for the privacy office.")
+    told = demo.run("watch", code=1)
+    for sign in ("asked the guard for IP address", "handed in an approval for", "rules     D09", "rules     D22"):
+        demo.failed += sign not in " ".join(told.split()) and sign not in told
     demo.run("ledger", "fsck")
 
 

@@ -23,6 +23,9 @@ def test_every_scene_ends_as_it_must_and_the_address_is_in_none() -> None:
     assert "every scene ended as it must" in done.stdout
     assert "198.51.100.0/24" in done.stdout
     assert "203.0.113.77" not in done.stdout + done.stderr
+    watch = " ".join(done.stdout.partition("$ custodes watch")[2].split())
+    assert "asked the guard for IP address data of 1 subject 2 times" in watch  # the auditor, of the journalist
+    assert "handed in an approval for" in watch  # her own, and her colleague's
 
 
 def test_without_the_programs_it_ends_with_2_and_names_the_package() -> None:
