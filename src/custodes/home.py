@@ -32,7 +32,7 @@ from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_setti
 if TYPE_CHECKING:
     from custodes import watch
     from custodes.context.tables import ContextStore
-    from custodes.engine import Engine
+    from custodes.engine import Engine, KeepingEngine
     from custodes.intake import Intake
     from custodes.ledger.checkpoint import Checkpoint
     from custodes.ledger.index_log import IndexLog
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from custodes.protected.hsm import TokenKey
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
+    from custodes.store.derived import Derived
     from custodes.store.desk import Desk
     from custodes.store.erasure import Eraser, Expired
     from custodes.store.own_leaves import OwnLeaf
@@ -307,7 +308,13 @@ class Home:
         settings = self.settings.registry
         return TokenKey(settings.module, settings.token, settings.label, self.path / settings.pin_file)
 
-    def engine(self) -> Engine:
+    def derived(self) -> Derived:
+        """What runs keep for later ones."""
+        from custodes.store.derived import Derived
+
+        return Derived(self.path / "derived")
+
+    def engine(self) -> KeepingEngine:
         """A fresh engine that reads files of this home only. The caller closes it."""
         from custodes.engines.duckdb_engine import open_engine
 
@@ -337,10 +344,11 @@ class Home:
             publish=self.checkpoint,
         )
 
-    def rooms(self) -> watch.Rooms:
-        """Everything that the main path stands on. The caller closes `engine`."""
+    def rooms(self, *, full: bool = False) -> watch.Rooms:
+        """Everything that the main path stands on. The caller closes `engine`. `full`: nothing that earlier runs kept is used."""
         from custodes import explain, own_use, watch
         from custodes.explain import granted, views, wholeness
+        from custodes.explain.kept import Ground, Keep
         from custodes.guard.plan import REVEAL
         from custodes.ledger.signed import first_beyond
         from custodes.ledger.witness_quorum import recorded_gaps
@@ -355,12 +363,13 @@ class Home:
         readers = [(system, self.pseudonyms.once("actor", REVEAL)) for system in sorted(self.settings.guard.databases)]
         point = self.checkpoint()
 
-        def build(engine: Engine, since: datetime | None, until: datetime | None) -> None:
+        def build(engine: Engine, since: datetime | None, until: datetime | None, known: views.Known | None = None) -> None:
             own = wholeness.Own(own_use.own_record(self.own_leaves(), names), readers)
-            views.build(engine, accesses, loaded, self.datamap, self.policy, registry, since=since, until=until, own=own)
+            views.build(engine, accesses, loaded, self.datamap, self.policy, registry, since=since, until=until, own=own, known=known)
 
+        engine = self.engine()
         return watch.Rooms(
-            engine=self.engine(),
+            engine=engine,
             build_views=build,
             policy=self.policy,
             loaded=context.tables() | loaded.tables,
@@ -375,6 +384,14 @@ class Home:
             score=self.settings.rank.score,
             memory=own_use.memory(self.desk().findings(), self.own_leaves(), self.tag_key),
             record_score=lambda recipe, digest: own_use.note_score(self.own_leaves(), self.record, recipe, digest),
+            keep=Keep(
+                self.derived(),
+                accesses,
+                context,
+                Ground(repr(self.policy), repr(self.datamap), f"{engine.name} {engine.version}"),
+                from_record=bool(loaded.tables),
+                fresh=full,
+            ),
         )
 
     # — the record —

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from custodes import explain, rule
-from custodes.engine import Engine
+from custodes.engine import Engine, KeepingEngine
+from custodes.explain.kept import Keep
+from custodes.explain.views import Known
 from custodes.model.canonical import Json
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
@@ -26,11 +28,11 @@ class Rooms:
     """What a run stands on, handed in by the composition root. `build_views`: makes the views over the stored rows.
 
     `memory`: what earlier runs left on the desk, and what two people agreed not to be shown. `signed_over`: the first checkpoint
-    that was signed over a ledger index.
+    that was signed over a ledger index. `keep`: verdicts of earlier runs; none are used without it, or for a part of the record.
     """
 
-    engine: Engine
-    build_views: Callable[[Engine, datetime | None, datetime | None], None]
+    engine: KeepingEngine
+    build_views: Callable[[Engine, datetime | None, datetime | None, Known | None], None]
     policy: Policy
     loaded: set[str]
     templates: Sequence[explain.Template]
@@ -44,6 +46,7 @@ class Rooms:
     memory: again.Memory = field(default_factory=again.Memory)
     record_score: Callable[[Mapping[str, Json], str], None] = lambda _values, _digest: None
     signed_over: Callable[[int], Checkpoint | None] = lambda _index: None
+    keep: Keep | None = None
 
 
 def run(
@@ -60,9 +63,13 @@ def run(
     """
     engine, memory = rooms.engine, rooms.memory
     say("looking at the accesses with the context of their time")
-    rooms.build_views(engine, since, until)
+    keep = rooms.keep if since is None and until is None else None
+    rooms.build_views(engine, since, until, keep)
     say("asking each look for its innocent reason")
-    explained = explain.run(engine, rooms.templates, rooms.policy, rooms.loaded)
+    if keep:
+        explained, kept = keep.explain(engine, rooms.templates, rooms.policy, rooms.loaded)
+    else:
+        explained, kept = explain.run(engine, rooms.templates, rooms.policy, rooms.loaded), None
     say("judging what is left")
     scored = score.scores(engine, rooms.score)
     if scored.recipe:
@@ -73,12 +80,12 @@ def run(
     say("putting it in order")
     printed = coarse.of_staff(engine)
     known_facts = facts.gather(engine, rooms.policy, scored.by_access, shelf.findings, printed)
-    kept, suppressed = suppress.divide(shelf.findings, memory.suppressions, memory.refer, known_facts.places)
-    held_back = {finding.finding for finding in shelf.findings}.difference(finding.finding for finding in kept)
+    left, suppressed = suppress.divide(shelf.findings, memory.suppressions, memory.refer, known_facts.places)
+    held_back = {finding.finding for finding in shelf.findings}.difference(finding.finding for finding in left)
     ran = {use.code for use in shelf.uses}
     days = {entry.code: entry.dedup_days for entry in rooms.rules if entry.code in ran}
-    seen = again.compare(memory.known, kept, again.Ran(sieve.met, days, held_back, since, until))
-    ranked = assemble.rank(kept, known_facts)
+    seen = again.compare(memory.known, left, again.Ran(sieve.met, days, held_back, since, until))
+    ranked = assemble.rank(left, known_facts)
     quotas = {entry.code: entry.per_week for entry in rooms.rules if entry.per_week}
     shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
     shown, told = scored.reasoned().tell(shown, _of(shown, ranked.findings))
@@ -124,6 +131,7 @@ def run(
         reasons_known=explained.reasons_known,
         engine=f"{engine.name} {engine.version}",
         ranked_by=RankedBy(scored.method, scored.why, scored.digest),
+        kept=kept,
     )
 
 

@@ -8,7 +8,7 @@ key, the same row apart from its ends) the later load counts; within one load ev
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -133,7 +133,13 @@ class ContextStore:
         for name in TABLES:
             files = self._files(name)
             engine.parquet(f"loaded_{name}", [str(file) for file in files], context_schema(name))
-            engine.run(f"CREATE OR REPLACE VIEW {name} AS {_newest(name) if len(files) > 1 else f'SELECT * FROM loaded_{name}'}")
+            shown = newest(name, f"loaded_{name}") if len(files) > 1 else f"SELECT * FROM loaded_{name}"
+            engine.run(f"CREATE OR REPLACE VIEW {name} AS {shown}")
+
+    def register_loads(self, engine: Engine, table: str, loads: Collection[str], name: str) -> None:
+        """Make view `name` of all rows that these loads brought (words of `version`), replaced by another load or not."""
+        files = [str(file) for file, word in zip(self._files(table), self.version(table), strict=True) if word in loads]
+        engine.parquet(name, files, context_schema(table))
 
     def loaded(self, table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows that any load brought to `table`, replaced by a later load or not; times are aware."""
@@ -143,7 +149,12 @@ class ContextStore:
 
     def version(self, table: str) -> tuple[str, ...]:
         """Return a word for each load of `table`: equal as long as nothing was loaded, and nobody erased from it."""
-        return tuple(f"{file.name} {file.stat().st_ino} {file.stat().st_mtime_ns}" for file in self._files(table))
+        try:
+            with os.scandir(self._folder / table) as files:
+                found = [(file.name, file.stat()) for file in files if file.name.endswith(".parquet")]
+        except FileNotFoundError:
+            return ()
+        return tuple(f"{name} {at.st_ino} {at.st_mtime_ns}" for name, at in sorted(found, key=lambda item: item[0]))
 
     def _files(self, table: str) -> list[Path]:
         return sorted((self._folder / table).glob("*.parquet"))
@@ -250,13 +261,13 @@ def _write(target: Path, table: Any) -> Path:
     return temporary
 
 
-def _newest(name: str) -> str:
-    """Return the SELECT that keeps, of rows brought by several loads, those of the latest."""
+def newest(name: str, source: str) -> str:
+    """Return the SELECT that keeps, of the rows of a table in `source` (brought by several loads), those of the latest."""
     table = TABLES[name]
     same = list(table.key) if name in _UNIQUE else [column.name for column in table.columns if column.name not in _ENDS]
     columns = ", ".join(f'"{column}"' for column in context_schema(name).names)
     listed = ", ".join(f'"{column}"' for column in same)
     return (
-        f"SELECT {columns} FROM (SELECT *, max(recorded) OVER (PARTITION BY {listed}) AS newest FROM loaded_{name}) "
+        f"SELECT {columns} FROM (SELECT *, max(recorded) OVER (PARTITION BY {listed}) AS newest FROM {source}) "
         "WHERE recorded = newest"
     )

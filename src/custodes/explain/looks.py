@@ -108,11 +108,12 @@ def build_looks(engine: Engine, around: str | None) -> None:
             SELECT access, subject, time, reason, deliberate, break_glass, derived, derived_from, public_only, {kept}
             FROM ({_LOOKS.format(within=_within(engine, around))})"""
     )
-    shown = ", ".join(_shown(column) for column in VIEWS["looks"])
-    engine.run(f"CREATE VIEW looks AS SELECT {shown} FROM stored_looks")
+    columns = ", ".join(shown(column) for column in VIEWS["looks"])
+    engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks")
 
 
-def _shown(column: str) -> str:
+def shown(column: str) -> str:
+    """Return how a column of `looks` is read from `stored_looks`."""
     if column == "look":
         return "rowid AS look"
     return f"CAST({column} AS VARCHAR) AS {column}" if column in _CODED else column

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 
@@ -39,7 +39,19 @@ class Explained:
     reasons_known: bool = True
 
 
-def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str]) -> Explained:
+class Course(Protocol):
+    """What a run that keeps verdicts of earlier ones does between the steps."""
+
+    def before(self, template: Template) -> None:
+        """Called before a template is tried, with `explanations` and `tried` as they have become."""
+
+    def judged(self) -> None:
+        """Called when all templates have been tried, before anything is concluded."""
+
+
+def run(
+    engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str], course: Course | None = None
+) -> Explained:
     """Fill `explanations`, `flags`, `residue`, `lacks`, `checked` and `obligations` from `looks` and the context views.
 
     Works on any engine that holds `looks`; views that are not there count as empty. `loaded`: context tables that were loaded.
@@ -56,11 +68,15 @@ def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: s
             not_checked.append(NotChecked(f"{template.code} {template.title}", f"not loaded: {', '.join(missing)}"))
             continue
         began = time.monotonic()
+        if course:
+            course.before(template)
         count = _try(engine, template, policy)
         tried.append(template)
         uses.append(RuleUse(template.code, template.title, template.version, template.digest, count, time.monotonic() - began))
     _small(engine, "checked", {t.code: int(t in tried) for t in templates})
     _register_checks(engine, tried)
+    if course:
+        course.judged()
     _conclude(engine, tried, loaded)
     counts = engine.rows("SELECT template, count(DISTINCT look) FROM explanations GROUP BY template ORDER BY template")
     return Explained(

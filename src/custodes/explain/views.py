@@ -40,6 +40,16 @@ class Context(Protocol):
         """Make one view per context table."""
 
 
+class Known(Protocol):
+    """What earlier runs worked out of the looks, in the place of building all of them."""
+
+    def copies(self, engine: Engine) -> None:
+        """Make `copies`; the stored accesses of all time are registered."""
+
+    def looks(self, engine: Engine) -> None:
+        """Make `looks`, after field sets and staff."""
+
+
 def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     engine: Engine,
     accesses: Stored,
@@ -52,11 +62,13 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     until: datetime | None = None,
     around: str | None = None,
     own: wholeness.Own = wholeness.Own(),
+    known: Known | None = None,
 ) -> None:
     """Make every view up to `looks`, `fieldsets`, `units` and `policy_*`.
 
     `since` (inclusive) and `until` (exclusive) limit the accesses that are judged; copies written before `since` still say who is
     in them. `around`: only looks at the subjects of this access (public id), for explaining one. `own`: what is known of the home.
+    `known`: makes the looks instead, for all of the record.
     """
     context.register(engine)
     build_policy(engine, policy)
@@ -64,7 +76,7 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     build_units(engine, policy)
     accesses.register(engine, None, until)
     build_fieldsets(engine, datamap, policy)
-    looks.build_copies(engine)
+    known.copies(engine) if known else looks.build_copies(engine)
     wholeness.build_newcomers(engine)
     _small(engine, "ring_looks", [])  # ranking fills it, once it knows what is unexplained
     accesses.register(engine, since, until)
@@ -72,7 +84,7 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     wholeness.build_own(engine, own)
     wholeness.build_attempts(engine)
     looks.build_accesses(engine)
-    looks.build_looks(engine, around)
+    known.looks(engine) if known else looks.build_looks(engine, around)
     build_context(engine)
     duties.build(engine, policy, registry, datamap)
 

@@ -204,6 +204,18 @@ class Fairness:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How many looks were asked for their reason in this run, and how many kept the verdict of an earlier one.
+
+    `why`: why nothing was taken from earlier runs; empty where something was.
+    """
+
+    asked: int
+    kept: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class WatchRun:
     """Everything that the text form, the JSON, SARIF and the report are made from."""
 
@@ -250,3 +262,4 @@ class WatchRun:
     repeats: Mapping[str, int] = field(default_factory=dict)
     """Finding → the id under which the desk holds it, where another; and how often it grew by new accesses."""
     fairness: Fairness | None = None
+    kept: Kept | None = None

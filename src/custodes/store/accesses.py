@@ -6,6 +6,7 @@ Reading hides rows that a later, whole row of the same operation replaced. The m
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -40,14 +41,20 @@ class Accesses:
             return []
         return [msgspec.json.decode(line, type=dict[str, str]) for line in data.splitlines()]
 
-    def register(self, engine: Engine, since: datetime | None = None, until: datetime | None = None) -> Manifest:
+    def register(
+        self,
+        engine: Engine,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        only: Collection[str] | None = None,
+    ) -> Manifest:
         """Make the views `stored_accesses`, `stored_touches` and `stored_fieldsets` in `engine`; returns what they stand on.
 
         Columns are those of `custodes.model.arrow`. With `since` (inclusive) and `until` (exclusive, both aware) only accesses
-        of that window and their touches are seen. Superseded rows are hidden.
+        of that window and their touches are seen. Superseded rows are hidden. `only`: of the parts named so, by their accesses.
         """
         manifest = self.manifest()
-        parts = [part for part in manifest.parts if _within(part, since, until)]
+        parts = [part for part in manifest.parts if _within(part, since, until) and (only is None or part.accesses in only)]
         engine.parquet("stored_accesses_all", [str(self.path / part.accesses) for part in parts], ACCESSES)
         engine.parquet("stored_touches_all", [str(self.path / part.touches) for part in parts if part.touches], TOUCHES)
         engine.parquet("stored_fieldsets", [str(self.path / name) for name in manifest.fieldsets], FIELDSETS)
