@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
 
 import pytest
-from authenticator import ORIGIN, RP_ID, Authenticator
+from authenticator import Authenticator
 from hypothesis import given
 from hypothesis import strategies as st
-from webauthn import verify_authentication_response
-from webauthn.helpers.exceptions import WebAuthnException
+from passkey_opinion import CHALLENGE, DEVICES, WRONG, second_opinion
 
 from custodes.errors import ConfigError
 from custodes.guard.passkey import Assertion, Passkey, assertion_of, check, passkey_of
-
-CHALLENGE = sha256(b"statement").digest()
-DEVICES = {"es256": Authenticator.of("ada"), "eddsa": Authenticator.of("ada", curve=False)}
-
-
-def second_opinion(device: Authenticator, assertion: Assertion, counter: int) -> bool:
-    from authenticator import text
-
-    try:
-        verify_authentication_response(
-            credential={
-                "id": text(assertion.credential),
-                "rawId": text(assertion.credential),
-                "type": "public-key",
-                "response": {
-                    "clientDataJSON": text(assertion.client_data),
-                    "authenticatorData": text(assertion.authenticator_data),
-                    "signature": text(assertion.signature),
-                },
-            },
-            expected_challenge=CHALLENGE,
-            expected_rp_id=RP_ID,
-            expected_origin=ORIGIN,
-            credential_public_key=device.cose(),
-            credential_current_sign_count=counter,
-            require_user_verification=True,
-        )
-    except WebAuthnException:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("kind", DEVICES)
@@ -52,18 +20,6 @@ def test_a_verified_holder_s_signature_counts(kind: str) -> None:
     assertion = device.answer(CHALLENGE)
     assert check(assertion, device.passkey(), CHALLENGE, 0) is None
     assert second_opinion(device, assertion, 0)
-
-
-WRONG = {
-    "registration": ({"type": "webauthn.create"}, "signature"),
-    "no type": ({"type": None}, "signature"),
-    "another challenge": ({"challenge": "AAAA"}, "signature"),
-    "another origin": ({"origin": "https://guard.example.evil"}, "signature"),
-    "another scheme": ({"origin": "http://guard.example"}, "signature"),
-    "another service": ({"rp_id": "evil.example"}, "signature"),
-    "nobody there": ({"flags": 0x04}, "no-presence"),
-    "not verified": ({"flags": 0x01}, "no-verification"),
-}
 
 
 @pytest.mark.parametrize("kind", DEVICES)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from hashlib import sha256, sha512
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from custodes.disclose.signed import behind
 from custodes.errors import CouldNotCheck, InputError, LedgerRewritten, PartMissing
 from custodes.ledger.blobs import Blobs
 from custodes.ledger.bundle import Manifest, OpenedEntry, Shown, seal
@@ -118,8 +119,12 @@ class _Making:
         self._opened: dict[int, OpenedEntry] = {}
 
     def take(self, indexes: Iterable[int]) -> None:
-        """Take entries in, with the accesses that touches among them belong to and the records of what was erased of them."""
+        """Take entries in, with the accesses that touches among them belong to, the records of what was erased of them, and the
+        signatures that requests and releases among them rest on.
+        """
         fresh = self._open(indexes)
+        if any(decode(entry.leaf).kind == Kind.DECISION for entry in fresh):
+            self._open(behind([entry.index for entry in fresh], self._decided()))
         accesses = [access for entry in fresh if (access := self._access_of(entry)) is not None]
         fresh += self._open(accesses)
         self._open(self._records_over([entry.index for entry in fresh if not _tells(entry)]))
@@ -191,6 +196,15 @@ class _Making:
                 raise PartMissing(f"the contents of entry {index} are not in the vault, and no record says that they were erased")
             found.add(covering[-1])
         return sorted(found)
+
+    def _decided(self) -> dict[int, Mapping[str, Any]]:
+        """Return the home's own decisions and its first keys, by index."""
+        found = {}
+        for own in self._sources.records():
+            published = own.first < self.point.size and self._read(own.first) == own.leaf
+            if published and decode(own.leaf).kind in {Kind.DECISION, Kind.POLICY}:
+                found[own.first] = msgspec.json.decode(own.what)
+        return found
 
     def _erasures(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
         for own in self._sources.records():

@@ -34,6 +34,7 @@ from custodes.ledger.note import Malformed
 from custodes.ledger.policy import Policy
 from custodes.ledger.proof import parse_proof
 from custodes.ledger.tiles import parse_tile_path, tiles_of
+from custodes.verify.approvals import Record, check_approvals
 from custodes.verify.believe import believe
 from custodes.verify.verdict import Verdict, VerifyReport
 
@@ -110,6 +111,7 @@ class _Bundle:
         elif manifest.complete or any(member.startswith("index/") for member in members):
             raise BadBundle("a bundle of single entries makes no claim about months")
         judge(entries, doubt, report)
+        check_approvals(_own_records(entries), doubt, report)
 
     def _about_subject(self, point: Checkpoint, entries: Mapping[int, Entry], doubt: str, tag_key: bytes | None) -> None:
         """Check that these are all entries about one tag, month by month, and that nothing else is in the bundle."""
@@ -162,6 +164,12 @@ def judge(entries: Mapping[int, Entry], doubt: str, report: VerifyReport) -> Non
             report.prove(Verdict.ERASED, text, doubt, lines)
         else:
             report.claim(Verdict.UNVERIFIED, what, "it is not shown what happened, and no record says that it was erased", lines)
+
+
+def _own_records(entries: Mapping[int, Entry]) -> dict[int, Record]:
+    """Return the shown entries that the home made about itself."""
+    shown = {at: (entry.leaf, entry.shown.get("what")) for at, entry in entries.items() if entry.leaf.source == 0}
+    return {at: Record(at, leaf, what) for at, (leaf, what) in shown.items() if isinstance(what, dict)}
 
 
 def _judge_month(month: Month, point: Checkpoint, doubt: str, whom: str, report: VerifyReport) -> None:
