@@ -27,7 +27,11 @@ class _Place(Generic[_T]):
     late: bool = False
     done: bool = False
     wrong: BaseException | None = None
-    woken: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Lock = field(default_factory=threading.Lock)
+    """Held until then: a lock is quicker to wait for than an event."""
+
+    def __post_init__(self) -> None:
+        self.woken.acquire()
 
 
 class Group(Generic[_T]):
@@ -50,9 +54,9 @@ class Group(Generic[_T]):
             self._queue.append(place)
             waits, self._led = self._led, True
         if waits:
-            place.woken.wait()
+            place.woken.acquire()
         if not place.done:
-            self._lead()
+            self._lead(place)
         if place.wrong is not None:
             raise place.wrong
 
@@ -84,7 +88,7 @@ class Group(Generic[_T]):
             if self._late_wrong is not None:
                 raise self._late_wrong
 
-    def _lead(self) -> None:
+    def _lead(self, mine: _Place[_T] | None) -> None:
         """Commit all that waits; then wake everybody who is done, and who leads next."""
         with self._changed:
             batch, self._queue = self._queue, []
@@ -96,9 +100,9 @@ class Group(Generic[_T]):
         except Exception as found:  # noqa: BLE001  # whatever it was: nobody who waited may believe that they were recorded
             wrong = found
         finally:
-            self._end(batch, wrong)
+            self._end(batch, wrong, mine)
 
-    def _end(self, batch: Sequence[_Place[_T]], wrong: BaseException | None) -> None:
+    def _end(self, batch: Sequence[_Place[_T]], wrong: BaseException | None, mine: _Place[_T] | None) -> None:
         late = [place for place in batch if place.late]
         with self._changed:
             if late:
@@ -111,9 +115,10 @@ class Group(Generic[_T]):
         for place in batch:
             if not place.late:
                 place.wrong, place.done = wrong, True
-                place.woken.set()
+                if place is not mine:
+                    place.woken.release()
         if following is not None:
-            following.woken.set()
+            following.woken.release()
 
     def _carry(self) -> None:
         """Commit what has waited long enough for company; at the end try once more, and leave."""
@@ -128,4 +133,4 @@ class Group(Generic[_T]):
                     tries = 0 if self._closed else tries
                     continue
                 self._led = True
-            self._lead()
+            self._lead(None)

@@ -45,6 +45,11 @@ _PUT_FINDING: Final = """
 INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (finding) DO UPDATE SET campaign = excluded.campaign, last_seen = excluded.last_seen, document = excluded.document
 """
+_TAKE: Final = """
+INSERT INTO quotas SELECT :grant, :left - 1 WHERE :left > 0
+ON CONFLICT DO UPDATE SET left = min(left, :left) - 1 WHERE min(left, :left) > 0
+"""
+"""One statement, so that two processes cannot both take the last one: it changes a row, or nothing is left."""
 _PUT_SLOT: Final = "INSERT INTO slots (access, root, drawn, of, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _PUT_CAMPAIGN: Final = """
 INSERT INTO campaigns VALUES (?, ?, ?, ?)
@@ -68,19 +73,12 @@ class Quotas:
         try:
             if self._connection is None:
                 Desk(self._path)._open().close()  # noqa: SLF001  # one module; makes the file as it should be
-                self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
+                self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
                 self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes from here, the record has
                 self._connection.execute(
                     "CREATE TABLE IF NOT EXISTS quotas (grant_number INTEGER PRIMARY KEY, left INTEGER) STRICT"
                 )
-            left = limit - taken
-            with self._connection as desk:
-                desk.execute("BEGIN IMMEDIATE")
-                desk.execute(
-                    "INSERT INTO quotas VALUES (?, ?) ON CONFLICT DO UPDATE SET left = min(left, excluded.left)", (grant, left)
-                )
-                found = desk.execute("UPDATE quotas SET left = left - 1 WHERE grant_number = ? AND left > 0", (grant,))
-                return found.rowcount == 1
+            return self._connection.execute(_TAKE, {"grant": grant, "left": limit - taken}).rowcount == 1
         except sqlite3.Error as wrong:
             self._connection = None
             raise NotDurable(f"desk.sqlite could not be written: {wrong.sqlite_errorname}") from None

@@ -152,7 +152,10 @@ class Door:
         certificate = request.scope.get("extensions", {}).get("custodes.peer")
         try:
             who = ", ".join(authorization)  # two tokens are none
-            identity = await loop.run_in_executor(self._threads, self._rooms.identities.of, who, certificate)
+            identities = self._rooms.identities
+            identity = identities.at_once(who, certificate)
+            if identity is None:
+                identity = await loop.run_in_executor(self._threads, identities.of, who, certificate)
             document = await _read(request)
             now = self._rooms.clock()
             return await loop.run_in_executor(self._threads, work, identity, document, now)

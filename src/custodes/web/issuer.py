@@ -61,6 +61,10 @@ class IssuerKeys:
             raise Outage("the issuer's keys cannot be fetched")
         return found
 
+    def has(self, name: str | None) -> bool:
+        """Say whether the key of that id is at hand: `find` then asks nobody."""
+        return self._find(name) is not None
+
     def _find(self, name: str | None) -> jwt.PyJWK | None:
         if name is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
