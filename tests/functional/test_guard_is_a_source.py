@@ -72,7 +72,7 @@ class Busy:
         stage.ask_for(REVIEW, "ada", {"grant": asked.number, "found": "not-justified"})
 
     def requests(self) -> None:
-        """Vera and Gwen are refused once, Hugo and Finn thrice, but Finn then gets it; Dora stretches a grant; Gwen finds nothing."""
+        """Vera and Gwen are refused once, Hugo and Finn thrice; Finn then gets it; Dora stretches a grant; Gwen finds nothing."""
         stage = self.stage
         self.refused("vera")
         self.refused("gwen")
