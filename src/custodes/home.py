@@ -299,10 +299,11 @@ class Home:
         settings = self.settings.registry
         if not settings.module:
             return Registry(self.path / "registry", read_key(self.path / "keys" / "registry.key"))
-        return Registry(self.path / "registry", self._token_key)
+        return Registry(self.path / "registry", self.token_key)
 
     @cached_property
-    def _token_key(self) -> TokenKey:
+    def token_key(self) -> TokenKey:
+        """The registry key in the token that the settings name."""
         from custodes.protected.hsm import TokenKey
 
         settings = self.settings.registry

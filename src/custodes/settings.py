@@ -81,14 +81,16 @@ class ErasureSettings:
 class RegistrySettings:
     """Where the key of the registry of protected people is kept: in `keys/registry.key`, unless `module` names a PKCS#11 library.
 
-    `token` and `label`: names of token and key; `pin_file`: holds the token's PIN, in the home unless absolute. A registry has one
-    key for its life: another one knows nobody.
+    `token` and `label`: names of token and key; `pin_file`: holds the token's PIN, in the home unless absolute. Another key knows
+    nobody, but for `custodes guard registry rotate`, which enrols anew from a list sealed to `trustee`: the public key (64 hex
+    digits) of somebody outside. Without it no list is kept, and the key is for life.
     """
 
     module: str = ""
     token: str = ""
     label: str = "custodes registry"
     pin_file: str = ""
+    trustee: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ def test_it_answers_for_named_subjects_only(tmp_path: Path) -> None:
         "drawn",
         "forget",
         "is_current",
+        "is_exactly",
+        "leave_to",
     }  # every question names its subjects
 
 

@@ -181,10 +181,15 @@ def _load_table(home: Home, store: ContextStore, name: str, path: Path, *, now: 
 def enrol(home: Home, path: Path) -> Enrolled:
     """Enrol the people of a `protected` file, keep nothing of it, and record only how many rows it had."""
     from custodes.context.enrolment import read_protected
+    from custodes.protected import trustee
     from custodes.protected.registry import Enrolment
 
     found, bad = read_protected(path, home.pseudonyms)
-    new = home.registry().enrol_all((row.subject, Enrolment(row.cls, row.enrolled, row.expires)) for row in found)
+    rows = [(row.subject, Enrolment(row.cls, row.enrolled, row.expires)) for row in found]
+    if (whose := home.settings.registry.trustee) and rows:
+        # Before they are enrolled: whoever is protected stands on the list from which another key takes over.
+        trustee.add(home.path / "registry", trustee.seal(rows, trustee.public_of(whose)))
+    new = home.registry().enrol_all(rows)
     if new:
         home.record(7, {"what": "enrolment", "rows": len(found), "new": new})
     return Enrolled(path.name, len(found), new, [f"{path.name}:{line}: {reason}" for line, reason in bad])

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
@@ -62,10 +62,14 @@ def keyed_by(key: bytes) -> Keyed:
 
 
 class Registry:
-    """The registry of one home, kept in `path`. `key`: 32 bytes, or a keyed hash. One writer at a time."""
+    """The registry of one home, kept in `path`. `key`: 32 bytes, or a keyed hash. One writer at a time.
 
-    def __init__(self, path: Path, key: bytes | Keyed) -> None:
-        self._path = path
+    `fresh`: for a key that follows another one. Its file has a name that follows from the key, beside that of the key before: so
+    the key is exchanged in one step, and no key ever reads another's file.
+    """
+
+    def __init__(self, path: Path, key: bytes | Keyed, *, fresh: bool = False) -> None:
+        self._path, self._fresh = path, fresh
         self._keyed = keyed_by(key) if isinstance(key, bytes) else key
         self._entries: dict[bytes, bytes] | None = None
         self._seen: tuple[int, ...] | None = None
@@ -103,8 +107,19 @@ class Registry:
             del entries[self._name(subject, number)]
         if known:
             self._write(entries)
-        (self._path / f"{FILE}.new").unlink(missing_ok=True)  # what a crash left
+        self._file().with_suffix(".new").unlink(missing_ok=True)  # what a crash left
         return known
+
+    def is_exactly(self, rows: Iterable[tuple[str, Enrolment]]) -> bool:
+        """Say whether it holds the given rows and no other. Who does not have the whole list learns nothing by it."""
+        given = set(rows)
+        known = self.enrolments({subject for subject, _ in given})
+        return all(row[1] in known.get(row[0], ()) for row in given) and len(given) == len(self._read())
+
+    def leave_to(self, other: Registry) -> None:
+        """Take this registry's file away once another key's has taken its place. Repeatable."""
+        if other._file() != self._file():
+            self._file().unlink(missing_ok=True)
 
     def enrolments(self, subjects: Iterable[str]) -> dict[str, tuple[Enrolment, ...]]:
         """Return what is known of the given subjects; those without an entry are absent. There is no way to ask for all."""
@@ -151,7 +166,7 @@ class Registry:
         if self._entries is None:
             self._seen = self._stamp()  # before it is read: what comes between is seen as a change
             try:
-                data = (self._path / FILE).read_bytes()
+                data = self._file().read_bytes()
             except FileNotFoundError:
                 data = b""
             except OSError as wrong:
@@ -162,9 +177,16 @@ class Registry:
             self._entries = {entry[:_NAME]: entry[_NAME:] for entry in found if not self._is_spare(entry)}
         return self._entries
 
+    def _file(self) -> Path:
+        return self._own_file if self._fresh or self._own_file.exists() else self._path / FILE
+
+    @cached_property
+    def _own_file(self) -> Path:
+        return self._path / f"{FILE}-{self._keyed(b'registry file', b'', 8).hex()}"
+
     def _stamp(self) -> tuple[int, ...] | None:
         try:
-            found = (self._path / FILE).stat()
+            found = self._file().stat()
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
@@ -182,7 +204,7 @@ class Registry:
             rest = os.urandom(_ENTRY - _NAME)
             slots.append(self._mark(rest) + rest)
         secrets.SystemRandom().shuffle(slots)
-        _replace(self._path, b"".join(slots))
+        _replace(self._file(), b"".join(slots))
         self._entries, self._seen = entries, self._stamp()
 
 
@@ -216,11 +238,11 @@ def _time(stamp: int) -> datetime | None:
     return None if stamp == _NONE else _EPOCH + timedelta(microseconds=stamp)
 
 
-def _replace(folder: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes) -> None:
     """Put the file in place in one step, readable by its owner only. Raises `NotDurable`."""
-    fresh, target = folder / f"{FILE}.new", folder / FILE
+    fresh = target.with_suffix(".new")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as out:
             out.write(data)
