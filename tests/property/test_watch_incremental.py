@@ -1,0 +1,187 @@
+"""Random batches of looks and random late loads of context: what is kept from run to run is what one run over everything works out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from approval_stage import OLD, Stage
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from custodes import explain
+from custodes.explain import views
+from custodes.explain.kept import Ground, Keep
+from custodes.home import Home
+from custodes.model.run import Kept
+
+ACTORS = ("reader", "mole", "dora", "finn", "hugo")
+SUBJECTS = tuple(f"customer-{number}" for number in range(4))
+REASONS = ("T-1", "T-2", "T-3", "K-1", "K-2", "G-1", "L-1", "I-1", "nowhere")
+STEPS = (0, 1, 20, 24, 47, 80, 24 * 9)
+"""Hours after the beginning."""
+SEEN = {
+    "looks": "access_id, l.subject, l.via, l.unit, l.fieldset, l.reason, l.public_only",
+    "residue": "access_id, l.subject",
+    "explanations": "access_id, l.subject, l.template, l.strength, l.evidence_table, l.evidence_key",
+    "flags": "access_id, l.subject, l.template, l.code, l.evidence_table, l.evidence_key",
+    "lacks": "access_id, l.subject, l.token, l.evidence_table, l.evidence_key",
+    "obligations": "access_id, l.subject, l.duty, l.met",
+}
+SHELF = explain.load_templates()
+_NUMBERS = count()
+
+hours = st.sampled_from(STEPS)
+moment = hours.map(lambda hour: (OLD + timedelta(hours=hour)).isoformat())
+maybe = st.one_of(st.just(""), moment)
+who, whom = st.sampled_from(ACTORS), st.sampled_from(SUBJECTS)
+by = st.sampled_from((*ACTORS, "queue", ""))
+
+
+def _row(**columns: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(columns)
+
+
+ticket, case = st.sampled_from(["T-1", "T-2", "T-3"]), st.sampled_from(["K-1", "K-2"])
+CONTEXT: Mapping[str, st.SearchStrategy[dict[str, Any]]] = {
+    "tickets": _row(
+        ticket=ticket, subject=whom, kind=st.sampled_from(["help", "privacy_request"]), origin=st.just("subject"),
+        opened=moment, closed=maybe, opened_by=by, inbound=st.sampled_from(["mail", ""]),
+    ),
+    "assignments": st.one_of(
+        _row(ticket=ticket, actor=who, valid_from=maybe, valid_to=maybe, assigned_by=by),
+        _row(case=case, actor=who, valid_from=maybe, valid_to=maybe, assigned_by=by),
+    ),
+    "cases": _row(
+        case=case, kind=st.sampled_from(["fraud", "quality", "training", "oversight"]), opened=moment, closed=maybe, opened_by=by,
+        scope_kind=st.sampled_from(["subjects", "staff", "set"]),
+    ),
+    "case_scope": _row(case=case, subject=whom, added=maybe, added_by=by),
+    "grants": _row(
+        grant=st.just("G-1"), actor=who, subject=st.sampled_from([*SUBJECTS, "*"]), valid_from=maybe, valid_to=maybe,
+        requested_by=by, break_glass=st.sampled_from(["true", "false", ""]),
+    ),
+    "approvals": _row(
+        grant=st.just("G-1"), approver=who, at=moment, decision=st.sampled_from(["approve", "deny", "revoke", "review_ok"])
+    ),
+    "legal": _row(
+        process=st.just("L-1"), kind=st.sampled_from(["order", "request"]), subject=whom, verified=st.sampled_from(["true", "false"]),
+        served=maybe, expires=maybe, approver_class=st.sampled_from(["judge", "clerk", ""]),
+    ),
+    "consents": _row(subject=whom, actor=who, valid_from=maybe, valid_to=maybe),
+    "relations": _row(subject=whom, actor=who, kind=st.sampled_from(["self", "family"])),
+    "subjects": _row(subject=whom, region=st.just("EU"), kind=st.sampled_from(["person", "test", "staff_account"]),
+                     person=who.map(lambda name: f"person of {name}")),
+    "roster": _row(incident=st.sampled_from(["I-1", ""]), unit=st.just("support"), actor=who, valid_from=maybe, valid_to=maybe),
+    "incidents": _row(incident=st.just("I-1"), kind=st.sampled_from(["outage", "life_safety"]), opened=moment, closed=maybe),
+}  # fmt: skip
+LOOK = _row(
+    time=moment, actor=who, subjects=st.lists(whom, min_size=0, max_size=2, unique=True),
+    reason=st.sampled_from(["", "", *REASONS]), purpose=st.sampled_from(["support", "legal_process", "repair", ""]),
+    break_glass=st.sampled_from([None, None, True]), copy=st.sampled_from(["", "", "", "writes X", "opens X"]),
+)  # fmt: skip
+LOAD = st.sampled_from(sorted(CONTEXT)).flatmap(
+    lambda table: st.tuples(st.just(table), st.lists(CONTEXT[table], min_size=1, max_size=3))
+)
+BATCH = st.tuples(st.lists(LOAD, max_size=4), st.lists(LOOK, max_size=5))
+Batch = tuple[list[tuple[str, list[dict[str, Any]]]], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with people, every table loaded once, and a first week of looks."""
+    stage = Stage.built(tmp_path_factory.mktemp("built"), simulated=True)
+    first = (OLD + timedelta(hours=2)).isoformat()
+    stage.load("subjects", [{"subject": name, "region": "EU", "kind": "person"} for name in SUBJECTS])
+    stage.load("tickets", [{"ticket": "T-1", "subject": SUBJECTS[0], "origin": "subject", "opened": first, "inbound": "mail"}])
+    stage.load("assignments", [{"ticket": "T-1", "case": "", "actor": "reader", "valid_from": first, "assigned_by": "queue"}])
+    for table, row in (
+        ("cases", {"case": "K-1", "kind": "fraud", "opened": first}),
+        ("case_scope", {"case": "K-1", "subject": SUBJECTS[1], "added": first}),
+        ("grants", {"grant": "G-1", "actor": "mole", "subject": SUBJECTS[2], "valid_from": first}),
+        ("approvals", {"grant": "G-1", "approver": "hugo", "at": first, "decision": "approve"}),
+        ("legal", {"process": "L-1", "subject": SUBJECTS[3], "verified": "true"}),
+        ("consents", {"subject": SUBJECTS[3], "actor": "finn"}),
+        ("relations", {"subject": SUBJECTS[3], "actor": "dora", "kind": "family"}),
+        ("roster", {"incident": "I-1", "unit": "support", "actor": "finn", "valid_from": first}),
+        ("incidents", {"incident": "I-1", "kind": "outage", "opened": first}),
+    ):
+        stage.load(table, [row])
+    stage.home.close()
+    return stage.folder / "home"
+
+
+def _give(home: Home, folder: Path, batch: Batch) -> None:
+    loads, seen = batch
+    for table, rows in loads:
+        path = folder / f"{table}-{next(_NUMBERS)}.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, sorted({name for row in rows for name in row}), restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+        home.context().load(table, path)
+    lines = []
+    for row in seen:
+        copy = {"writes X": {"derived": "X", "action": "export"}, "opens X": {"derived_from": "X"}}.get(row["copy"], {})
+        filled = {name: value for name, value in row.items() if name != "copy" and value not in ("", None)}
+        lines.append({"id": f"n{next(_NUMBERS)}", "action": "read", "system": "crm", "resource": "profile", "fields": ["email"], **filled, **copy})
+    if lines:
+        path = folder / f"accesses-{next(_NUMBERS)}.ndjson"
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        home.intake().read("access", [str(path)])
+
+
+def _judged(home: Home, *, keep: bool) -> tuple[dict[str, list[str]], Kept | None]:
+    """Build the views and explain, with what is kept or without; return what the views hold."""
+    engine, accesses, context, policy = home.engine(), home.accesses(), home.context(), home.policy
+    kept, known = None, Keep(home.derived(), accesses, context, Ground(repr(policy), "", "")) if keep else None
+    try:
+        views.build(engine, accesses, context, home.datamap, policy, home.registry(), known=known)
+        if known:
+            _, kept = known.explain(engine, SHELF, policy, context.tables())
+        else:
+            explain.run(engine, SHELF, policy, context.tables())
+        return {
+            name: sorted(repr(row) for row in engine.rows(f"SELECT a.{columns} FROM {name} l JOIN accesses a ON a.access = l.access"))
+            for name, columns in SEEN.items()
+        }, kept
+    finally:
+        engine.close()
+
+
+def _agree(base: Path, folder: Path, batches: list[Batch]) -> list[Kept]:
+    """Give the batches one after the other; after each, what is kept and what is worked out anew must be the same."""
+    home = folder / f"home-{next(_NUMBERS)}"
+    shutil.copytree(base, home)
+    told = []
+    with Home.open(home) as opened:
+        _judged(opened, keep=True)
+        for batch in batches:
+            _give(opened, folder, batch)
+            seen, kept = _judged(opened, keep=True)
+            whole, _ = _judged(opened, keep=False)
+            assert kept is not None
+            assert seen == whole
+            told.append(kept)
+    shutil.rmtree(home)
+    return told
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(batches=st.lists(BATCH, min_size=1, max_size=2))
+def test_kept_verdicts_are_those_of_a_full_run(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
+    _agree(base, tmp_path, batches)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(batches=st.lists(BATCH, min_size=1, max_size=4))
+def test_kept_verdicts_are_those_of_a_full_run_long(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
+    _agree(base, tmp_path, batches)
