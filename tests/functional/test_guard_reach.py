@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from custodes.guard.installation import Target, install
 from custodes.guard.looking import Look, Seams, drift, look, ways
 from custodes.guard.plan import GUARD
 from custodes.guard.reach_whole import reach
+from custodes.guard.safe_objects import INSTALLED, OBJECTS, objects
 from custodes.model.canonical import canonical
 from custodes.model.datamap import DataMap
 
@@ -609,3 +611,37 @@ def test_a_way_is_declared_on_the_command_line(
     assert custodes(["guard", "declare", "list", "crm"]) == 0
     assert "superuser" in capsys.readouterr().out
     assert custodes(["guard", "declare", "request", "crm", "--way", "0123456789", *reason, "--key", str(tmp_path / "dora")]) == 2
+
+
+RAW = """create or replace view safe_app.people with (security_barrier = true) as
+select t.id, t.last_ip, pg_catalog.network(t.last_ip)::cidr as last_ip_min from app.people as t"""
+CHANGED = {
+    "a view shows the column": (RAW, "safe_app.people is not as it was installed"),
+    "a view without its barrier": (
+        "alter view safe_app.people reset (security_barrier)",
+        "safe_app.people is not as it was installed",
+    ),
+    "a view of another owner": ("alter view safe_app.people owner to postgres", "safe_app.people is not as it was installed"),
+    "one more view": ("create view safe_app.more as select 1 as one", "safe_app.more was not installed"),
+    "no view": ("drop view safe_app.people", "safe_app.people is gone"),
+    "leases from elsewhere": (
+        f"alter table {GUARD}.lease add column note text",
+        f"{GUARD}.lease is not as it was installed",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_what_the_guard_made_and_somebody_changed_is_an_open_way(scene: Scene, change: str) -> None:
+    statement, said = CHANGED[change]
+    name = scene.cluster.fresh(scene.template)
+    home = scene.company.home
+    with closing(connect(scene.cluster.url(name))) as database:
+        record = {"what": INSTALLED, "system": "crm", OBJECTS: objects(database, TARGET)}
+    home.record(7, record, scene.company.now)
+    assert open_of(scene.look(name)) == set()
+    scene.run(name, (statement,))
+    found = scene.look(name)
+    home.record(7, {"what": "guard uninstalled", "system": "crm"}, scene.company.now)  # the next test has a database of its own
+    assert any(said in text for text in open_of(found)), open_of(found)
+    assert found.open_paths

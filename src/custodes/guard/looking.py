@@ -21,6 +21,7 @@ from custodes.guard.installation import Target, masked, trial
 from custodes.guard.plan import GUARD
 from custodes.guard.reach import Path
 from custodes.guard.reach_whole import reach
+from custodes.guard.safe_objects import replaced
 from custodes.guard.taken import Taken
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json, canonical
@@ -59,7 +60,7 @@ def look(database: Database, target: Target, seams: Seams, now: datetime, *, sha
     book, last = Book.of(leaves), last_report(leaves, target.system)
     try:
         catalogue = database.catalogue()
-        tried = [*_seen(database, catalogue, target), *_unrecorded(database, leaves)]
+        tried = [*_seen(database, catalogue, target), *_unrecorded(database, leaves), *replaced(database, target, leaves)]
     except EngineUnavailable as wrong:
         raise CouldNotCheck(
             f"{target.system} could not be checked: {wrong}", hint="verify as the database's administrator"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from custodes.cli.guard.database import HOME, STAFF, URL, address, administered, target_of
+from custodes.model.canonical import Json
 
 
 @click.command()
@@ -33,13 +34,14 @@ def command(*, system: str, home: Path, url_file: Path | None, staff: tuple[str,
     """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes.engines.postgres import connect_as
     from custodes.guard.installation import install
+    from custodes.guard.safe_objects import INSTALLED, OBJECTS, objects
     from custodes.home import Home
     from custodes.ledger.leaf import Kind
 
     with Home.open(home) as opened, administered(url_file) as database:
         target, url = target_of(opened, system, staff), address(url_file)
         plan = install(database, target, file.read_text("utf-8"), staff=lambda login: connect_as(url, login), tried=tried)
-        record = {"what": "guard installed", "system": system, "plan": plan.digest, "catalogue": plan.catalogue}
-        index = opened.record(Kind.POLICY, {**record, "staff": len(staff)})
+        record: dict[str, Json] = {"what": INSTALLED, "system": system, "plan": plan.digest, "catalogue": plan.catalogue}
+        index = opened.record(Kind.POLICY, {**record, "staff": len(staff), OBJECTS: objects(database, target)})
     click.echo(f"{len(plan.views)} tables of {system} are guarded for {len(staff)} logins; recorded as leaf {index}", err=True)
     return 0
