@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from bypass_cases import Stage, leaks, stage
-from pg_cluster import Cluster, running
+from pg_cluster import SERVERS, Cluster, running, server_id
 
 from custodes.engines.postgres import connect
 from custodes.guard.plan import make_plan
@@ -29,9 +29,9 @@ def corpus(shared_data: Path) -> dict[str, Any]:
     return loaded
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running() as started:
+@pytest.fixture(scope="module", params=SERVERS, ids=server_id)
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with running(request.param) as started:
         yield started
 
 

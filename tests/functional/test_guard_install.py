@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 from bypass_cases import Stage, stage
-from pg_cluster import Cluster, running
+from pg_cluster import SERVERS, Cluster, running, server_id
 
 from custodes.catalogue import Database, Name
 from custodes.engines.postgres import connect
@@ -71,9 +71,9 @@ class Guarded:
         return self.stage.run(statements, self.stage.names["attacker"])
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running() as started:
+@pytest.fixture(scope="module", params=SERVERS, ids=server_id)
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with running(request.param) as started:
         yield started
 
 

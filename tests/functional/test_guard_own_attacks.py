@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from own_attacks import ATTACKS, BASE, IP, MAP, NOT_IP, PLAIN, Attack
-from pg_cluster import Cluster, running
+from pg_cluster import SERVERS, Cluster, running, server_id
 
 from custodes.engines.postgres import connect
 from custodes.guard.plan import make_plan
@@ -89,9 +89,9 @@ def tell(session: psycopg.Connection[Any], statement: str, *, strict: bool) -> l
     return ["|".join("" if value is None else str(value) for value in row) for row in rows]
 
 
-@pytest.fixture(scope="module")
-def scene() -> Iterator[Scene]:
-    with running() as cluster:
+@pytest.fixture(scope="module", params=SERVERS, ids=server_id)
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    with running(request.param) as cluster:
         yield Scene(cluster)
 
 
@@ -103,8 +103,8 @@ def leaks(scene: Scene, attack: Attack, table: str) -> tuple[bool, str]:
     return re.search(attack.leak, told) is not None, told
 
 
-def test_there_are_at_least_thirty_and_each_has_its_name() -> None:
-    assert len({attack.id for attack in ATTACKS}) == len(ATTACKS) >= 30
+def test_there_are_at_least_seventy_and_each_has_its_name() -> None:
+    assert len({attack.id for attack in ATTACKS}) == len(ATTACKS) >= 70
 
 
 @pytest.mark.parametrize("attack", [attack for attack in ATTACKS if not attack.leased], ids=lambda attack: attack.id)

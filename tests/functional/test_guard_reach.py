@@ -16,7 +16,7 @@ from approval_stage import Stage as Company
 from approval_stage import seed_of
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from pg_cluster import Cluster, running
+from pg_cluster import SERVERS, Cluster, running, server_id
 
 from custodes.catalogue import Catalogue, Column, Fact, Grant, Name, Relation, Role
 from custodes.cli import run as custodes
@@ -444,9 +444,9 @@ class Scene:
         return found
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with running() as cluster:
+@pytest.fixture(scope="module", params=SERVERS, ids=server_id)
+def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with running(request.param) as cluster:
         company = Company.built(tmp_path_factory.mktemp("company"))
         yield Scene(cluster, company)
         company.home.close()

@@ -343,6 +343,48 @@ VALUES = (
         ),
     ),
     Attack(
+        "merge into the view or table",
+        _ann(
+            "merge into {t} t using (select 42 as id) s on t.id = s.id when matched then update set name = host(t.last_ip)",
+            "select name from {t} where id = 42",
+        ),
+        must="permission denied|cannot",
+    ),
+    Attack(
+        "a view of one's own, with and without the rights of who asks",
+        _ann(
+            "create temporary view mine with (security_invoker = true) as select id, last_ip from {t}",
+            "select host(last_ip) from mine where id = 42",
+            "create temporary view theirs with (security_invoker = false) as select id, last_ip from {t}",
+            "select host(last_ip) from theirs where id = 42",
+        ),
+    ),
+    Attack(
+        "the barrier taken off, the view replaced, given away, renamed",
+        _ann(
+            "alter view safe_app.people reset (security_barrier)",
+            "create or replace view safe_app.people as select * from app.people",
+            "alter view safe_app.people owner to {ann}",
+            "alter view safe_app.people rename to folk",
+            "drop view safe_app.people",
+            "grant select on app.people to {ann}",
+            "select host(last_ip) from {t} where id = 42",
+        ),
+        must="permission denied|must be owner",
+    ),
+    Attack(
+        "policies and roles of one's own",
+        _ann(
+            "create policy all_of_it on app.people using (true)",
+            "alter table app.people disable row level security",
+            "create role helper",
+            "grant custodes_owner to {ann}",
+            "alter role {ann} superuser",
+            "select host(last_ip) from {t} where id = 42",
+        ),
+        must="permission denied|must be",
+    ),
+    Attack(
         "listening and locks",
         _ann(
             "listen people",

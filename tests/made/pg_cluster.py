@@ -58,6 +58,15 @@ def versions() -> list[Path]:
     return sorted((folder for folder in found if all((folder / name).exists() for name in _NEEDED)), reverse=True)
 
 
+SERVERS: list[Path | None] = [*versions()] or [None]
+"""What tests are run on that are run on every version: `running` takes each. None: no programs are here, and it says so."""
+
+
+def server_id(programs: Path | None) -> str:
+    """Return how a test names the version that it ran on: the folder above the programs, "15"."""
+    return "none" if programs is None else f"pg{programs.parent.name}"
+
+
 @contextmanager
 def running(programs: Path | None = None) -> Iterator[Cluster]:
     """Start a cluster and stop it at the end. Without programs: skip with the reason, or fail under CUSTODES_REQUIRE_POSTGRES."""
