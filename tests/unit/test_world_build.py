@@ -8,16 +8,33 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from desk_shape import (
+    REAL,
+    REAL_FIRST,
+    REAL_GINI,
+    REAL_WEEKEND,
+    SHARES,
+    WINDOW,
+    Visit,
+    Work,
+    desk_of,
+    per_median,
+    per_row,
+    per_visit,
+    spread,
+    visits,
+)
 from world_reading import Reading, accesses, moment, table
 from world_stage import act, mine, with_middle_size
 
 from custodes import world
 from custodes.errors import ConfigError, CouldNotCheck
+from custodes.evaluate import bpic13
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
@@ -178,30 +195,43 @@ def test_whatever_kind_of_access_a_plant_uses_stands_in_the_background(innocent)
 
 
 def test_marginals_are_those_of_a_real_service_desk(innocent):
-    found = [one for one in accesses(innocent) if one["action"] != "login"]
-
-    def quantiles(counts, *shares):
-        ordered = sorted(counts)
-        return [ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in shares]
-
-    per_actor = quantiles(Counter(one["actor"] for one in found).values(), 0.5, 0.75, 0.9, 0.99)
-    assert 1.6 < per_actor[1] / per_actor[0] < 4.9
-    assert 3.3 < per_actor[2] / per_actor[0] < 11
-    assert 10 < per_actor[3] / per_actor[0] < 60
-    by_ticket = Counter(one["reason"] for one in found if str(one.get("reason", "")).startswith("tkt-"))
-    assert 4 <= sum(by_ticket.values()) / len(by_ticket) <= 6
-    days = {(one["reason"], one["actor"], one["time"][:10]) for one in found if one.get("reason") in by_ticket}
-    touches = quantiles(Counter(reason for reason, _, _ in days).values(), 0.5, 0.75, 0.9, 0.99)
-    for seen, real in zip(touches, (2, 4, 6, 13), strict=True):
-        assert real / 1.5 <= seen <= real * 1.5
-    actors = quantiles(Counter(reason for reason, _ in {(r, a) for r, a, _ in days}).values(), 0.5, 0.75, 0.9, 0.99)
-    for seen, real in zip(actors, (2, 3, 5, 9), strict=True):
-        assert real / 1.5 <= seen <= real * 1.5
-    weekend = sum(datetime.fromisoformat(one["time"]).weekday() >= 5 for one in found) / len(found)
-    assert 0.02 / 1.5 <= weekend <= 0.02 * 1.5
+    """Within a factor 1.5 of the real log; what grows with the size of a company is taken by its ratio to the median."""
+    rows = desk_of(innocent)
+    begin = rows[0].time + timedelta(days=45)  # work of earlier weeks goes on by then, as in the real log
+    found = visits(rows)
+    late = [one for one in found if begin.date() <= one.day < (begin + WINDOW).date()]
+    shape = {**per_visit(late), **per_row(rows)}
+    for name, real in REAL.items():
+        for share, seen, wanted in zip(SHARES, *(per_median(name, one) for one in (shape[name], real)), strict=True):
+            if name == "days open" and share == 0.99:
+                wanted = min(wanted, 90)  # noqa: PLW2901  # no ticket is open for longer than this world lasts
+            assert wanted / 1.5 <= seen <= wanted * 1.5, (name, share, seen, wanted)
+    for name, seen in spread(rows).items():
+        assert REAL_GINI[name] - 0.15 <= seen <= REAL_GINI[name] + 0.1, (name, seen)
+    assert REAL_FIRST[0] <= sum(one.first for one in late) / len(late) <= REAL_FIRST[1]
+    looks = [one for one in accesses(innocent) if one["action"] != "login"]
+    weekend = sum(datetime.fromisoformat(one["time"]).weekday() >= 5 for one in looks) / len(looks)
+    assert REAL_WEEKEND / 1.5 <= weekend <= REAL_WEEKEND * 1.5
     tickets = Counter(row["subject"] for row in table(innocent, "tickets"))
     subjects = table(innocent, "subjects")
     assert sum(tickets[row["subject"]] <= 2 for row in subjects) > 0.7 * len(subjects)
+
+
+def test_the_marginals_to_reach_are_those_of_the_real_log(shared_data):
+    """The constants are measured again, by the code that measures the simulated company."""
+    log = shared_data / "bpic13" / "bpi_challenge_2013_incidents.xes.gz"
+    if not log.is_file():
+        pytest.skip("the real service-desk log is not here")
+    lines = bpic13.read(log)
+    rows = [Work(one.time, one.case, one.actor, one.team, one.product, queued=one.queued) for one in lines]
+    begin, end = bpic13.TRAIN[0], bpic13.TEST[1]
+    real = bpic13.within(bpic13.accesses(lines), (begin, end))
+    shape = {**per_visit([Visit(one.time.date(), one.case, one.actor, one.first) for one in real]), **per_row(rows)}
+    for name, wanted in REAL.items():
+        assert shape[name] == pytest.approx(wanted, rel=0.1), name
+    assert spread(rows) == pytest.approx(REAL_GINI, abs=0.01)
+    assert REAL_FIRST[0] < sum(one.first for one in real) / len(real) < REAL_FIRST[1]
+    assert sum(one.time.weekday() >= 5 for one in real) / len(real) == pytest.approx(REAL_WEEKEND, abs=0.002)
 
 
 def test_the_documents_are_those_of_the_contract(innocent):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from custodes.world.clock import DAY, HOUR, WEEK
-from custodes.world.dice import Dice, Wheel
+from custodes.world.dice import Curve, Dice, Wheel
 from custodes.world.ids import Ids
 from custodes.world.language import Charter, Place, Size
 
@@ -53,7 +53,10 @@ REGION_SHARES: Final = {"US": 0.5, "EU": 0.35, "XA": 0.15}
 ON_DUTY: Final = 0.08
 DUTY: Final = 4
 """Share of support staff who work on weekends, and how many take turns: one weekend in so many."""
-_HEAVY: Final = 1.25
+QUEUES: Final = Curve((0, 0.6), (0.5, 1.0), (0.7, 1.9), (0.88, 3.8), (0.99, 12), (1, 16))
+PEOPLE_PER_QUEUE: Final = 1.9
+"""In how many queues somebody works (rounded, at least one), and how many people there are for one queue of theirs."""
+_HEAVY: Final = 1.4
 """Spread of activity among people of one unit (sigma of a lognormal)."""
 
 
@@ -87,6 +90,7 @@ class Staff:
     was: str | None = None
     moved: int | None = None
     rostered: bool = True
+    queues: tuple[str, ...] = ()
     away_from: int | None = None
 
     @property
@@ -204,7 +208,7 @@ class Company:
         one.length = int(8.5 * HOUR)
         share = dice.roll() if support else 1.0
         one.weekend = int(share / ON_DUTY * DUTY) if share < ON_DUTY else None
-        one.weight = min(dice.lognormal(_HEAVY), 12.0)
+        one.weight = min(dice.lognormal(_HEAVY), 16.0)
         one.covered = dice.roll() < 0.7
         if one.episode == 0:
             if dice.roll() < 0.5:
@@ -232,6 +236,20 @@ class Company:
         self._choose_heads()
         self._move_some()
         self._dice.shuffle(self.subjects)
+        self._open_queues()
+
+    def _open_queues(self) -> None:
+        """Set up the queues of each kind of desk, over all its sites: a few are large, and some people work in many."""
+        dice = self._dice
+        for desk in dict.fromkeys(unit.rpartition("/")[0] or unit for unit in self.charter.units):
+            members = self.members(desk)
+            numbers = [dice.below(900) + 100 for _ in range(max(1, round(len(members) / PEOPLE_PER_QUEUE)))]
+            names = [f"queue {desk} {number}" for number in dict.fromkeys(numbers)]
+            wheel = Wheel([dice.lognormal(1.2) for _ in names])
+            for one in members:
+                wanted = max(1, min(int(QUEUES.at(dice.roll()) + 0.5), len(names)))
+                found = dict.fromkeys(names[wheel.turn(dice.roll())] for _ in range(2 * wanted))
+                one.queues = tuple(found)[:wanted]
 
     def _fill_staff(self) -> None:
         for unit in self.charter.units:

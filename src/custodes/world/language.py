@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from custodes.errors import ConfigError, InputError, UnreadableFile
+from custodes.lines.whole import read_whole
 from custodes.model.tables import TABLES
 from custodes.world.access import COLUMNS
 
@@ -148,7 +149,7 @@ def library(file: Path | None = None) -> Library:
     if file is None:
         return _library(ours, {}, "scenarios.json")
     try:
-        raw = file.read_bytes()
+        raw = read_whole(file)
     except OSError as wrong:
         raise UnreadableFile(f"{file.name}: {wrong.strerror or 'cannot be read'}") from None
     return _library(ours, _document(raw, file.name), file.name)
@@ -163,8 +164,8 @@ def _shipped() -> dict[str, object]:
 def _document(raw: bytes, where: str) -> dict[str, object]:
     try:
         document = msgspec.json.decode(raw)
-    except msgspec.DecodeError as wrong:
-        raise InputError(f"{where}: not JSON ({wrong})", hint=f"expected a document of schema {SCHEMA}") from None
+    except (msgspec.DecodeError, RecursionError) as wrong:
+        raise InputError(f"{where}: not JSON ({wrong or 'nested too deeply'})", hint=f"expected a document of schema {SCHEMA}") from None
     if not isinstance(document, dict) or document.get("schema", SCHEMA) != SCHEMA:
         raise InputError(f"{where}: expected a document of schema {SCHEMA}")
     return document

@@ -57,14 +57,13 @@ class Requests:
             ticket=ticket,
             actor=staff.id,
             valid_from=dice.moment(opened, first),
-            assigned_by=queue_name(staff.unit),
+            assigned_by=queue_name(staff, dice),
         )
         time = first
         for _ in range(dice.between(3, 9)):
-            system, resource, _, _ = office.screen("privacy_request", subject, dice)
-            fields = office.allowed("privacy_request", system, resource)
+            system, resource, _, fields = office.screen("privacy_request", None, dice)
             access = office.look(
-                (system, resource, "export", dice.some(fields, dice.between(2, 5))),
+                (system, resource, "export", fields),
                 subject,
                 dice,
                 purpose="privacy_request",

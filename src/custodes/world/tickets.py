@@ -19,19 +19,23 @@ from custodes.world.values import queue_name
 
 KINDS: Final = ("login_help", "login_help", "order_help", "order_help", "payment_help", "account_help", "bug", "outage")
 SLIPS: Final = {
-    "late_ticket": 0.075,
-    "late_assignment": 0.050,
-    "chat": 0.070,
-    "missing": 0.016,
-    "stale": 0.024,
+    "late_ticket": 0.095,
+    "late_assignment": 0.062,
+    "chat": 0.085,
+    "missing": 0.020,
+    "stale": 0.030,
     "walk_in": 0.009,
-    "list": 0.034,
-    "plain": 0.020,
+    "list": 0.042,
+    "plain": 0.025,
     "abroad": 0.0004,
 }
 """What goes wrong, per ticket."""
-_TOUCHES: Final = Curve((0, 1), (0.2, 1.4), (0.5, 2.4), (0.75, 4.4), (0.9, 6.6), (0.99, 13), (1, 24))
-_DAYS_OPEN: Final = Curve((0, 0.01), (0.25, 0.08), (0.5, 0.6), (0.75, 7), (0.9, 20), (0.99, 110), (1, 160))
+_TOUCHES: Final = Curve((0, 1), (0.2, 1.5), (0.5, 2.8), (0.75, 5.8), (0.9, 9.0), (0.99, 21), (1, 36))
+_DAYS_OPEN: Final = Curve((0, 0.01), (0.25, 0.08), (0.5, 0.4), (0.75, 6.6), (0.9, 20), (0.99, 120), (1, 160))
+_BACK: Final = 0.4
+"""Share of hand-overs that go back to somebody who had the ticket before, where there is one."""
+_ASKED: Final = 2
+"""Of how many colleagues one in the same queue is sought, before the ticket goes to another."""
 _WAIT: Final = Curve((0, 60), (0.3, 400), (0.6, 2400), (0.9, 40_000), (1, 160_000))
 """Seconds between a person's message and the first look."""
 
@@ -103,6 +107,8 @@ class Ticket:
         self._subject, self._slip, self._open_for = subject, slip, open_for
         self._id = office.ids.new("tickets")
         self._looked = False
+        self._queue = ""
+        self._held: list[Staff] = []
         self._rows: list[dict[str, object]] = []
 
     def run(self, staff: Staff, first: int, touches: int) -> None:
@@ -118,7 +124,8 @@ class Ticket:
         elif slip == "walk_in":
             opened = assigned = first - dice.moment(MINUTE, 6 * MINUTE)
         by_unit = dice.roll() < 0.1 and not self._subject.episode and slip is None
-        self._assign(staff, assigned, staff.id if slip == "walk_in" else queue_name(staff.unit), by_unit=by_unit)
+        self._queue = queue_name(staff, dice)
+        self._assign(staff, assigned, staff.id if slip == "walk_in" else self._queue, by_unit=by_unit)
         if slip == "list":
             self._list(staff, first)
         last, holder = self._touches(staff, first, touches, assigned, by_unit=by_unit)
@@ -133,7 +140,7 @@ class Ticket:
         for turn in range(touches):
             if turn:
                 gap = dice.wait(self._open_for / touches) + 20 * MINUTE
-                follower = staff if by_unit or dice.roll() > 0.62 else self._follower(staff, (time + gap) // DAY)
+                follower = staff if by_unit or dice.roll() > 0.78 else self._follower(staff, (time + gap) // DAY)
                 time = follower.next_time(last + gap, dice)
                 if follower is not staff:
                     self._hand_over(staff, follower, last, time, assigned)
@@ -162,12 +169,20 @@ class Ticket:
 
     def _follower(self, staff: Staff, day: int) -> Staff:
         # Where something goes wrong with the ticket, sites that may read only with one are not involved.
+        before = [one for one in self._held if one is not staff and one.works(day)]
+        if before and self._dice.roll() < _BACK:
+            return self._dice.one(before)
         pool = self._office.pool(SUPPORT, self._subject.region, ticket=self._slip is None)
         found = pool.pick(day, self._dice, (staff,))
+        for _ in range(_ASKED):
+            if found is None or self._queue in found.queues:
+                break
+            found = pool.pick(day, self._dice, (staff,))
         return found if found is not None and outsiders(self._subject, found) else staff
 
     def _assign(self, staff: Staff, time: int, by: str, *, by_unit: bool = False) -> None:
         row: dict[str, object] = {"ticket": self._id, "valid_from": time, "assigned_by": by}
+        self._held.append(staff)
         row["unit" if by_unit else "actor"] = staff.unit if by_unit else staff.id
         self._rows.append(row)
 
@@ -179,7 +194,9 @@ class Ticket:
         head = self._office.company.head(follower.unit)
         if staff.reports_to(follower) or (roll >= 0.6 and head.reports_to(follower)):
             roll = 0.8  # nobody takes work from those who report to them: the queue hands it on
-        by = staff.id if roll < 0.6 else head.id if roll < 0.7 and head is not follower else queue_name(follower.unit)
+        if self._queue not in follower.queues:
+            self._queue, roll = queue_name(follower, dice), max(roll, 0.7)  # to other desks it goes by queue
+        by = staff.id if roll < 0.6 else head.id if roll < 0.7 and head is not follower else self._queue
         if roll < 0.85 and self._rows[-1].get("actor") == staff.id:
             self._rows[-1]["valid_to"] = at
         self._assign(follower, at, by)

@@ -145,9 +145,9 @@ class Play:
         return self._labels[raw]
 
     def _queue(self, row: Row, at: At) -> str:
-        """Return the name of the queue that serves the assigned actor, as the background writes it."""
+        """Return the name of a queue in which the assigned actor works, as the background writes it."""
         staff = self.actor_of(row, at.member)
-        return "queue" if staff is None else queue_name(staff.unit)
+        return "queue" if staff is None else queue_name(staff, self.dice)
 
     # --- members and rows -------------------------------------------------------------------------------------------------
 
@@ -307,6 +307,6 @@ class Play:
 _WORKING: Final = object()
 
 
-def queue_name(unit: str) -> str:
-    """Return the name of the queue that hands work to a unit."""
-    return f"queue {unit.rpartition('/')[0] or unit}"
+def queue_name(staff: Staff, dice: Dice) -> str:
+    """Return the name of a queue that hands work to `staff`."""
+    return dice.one(staff.queues) if staff.queues else f"queue {staff.unit.rpartition('/')[0] or staff.unit}"
