@@ -27,6 +27,8 @@ SCHEMA: Final = "custodes.rule/1"
 WEAKEST: Final = 2
 """The least strength that explains."""
 _FIRST: Final = ("look", "evidence_table", "evidence_key", "strength", "claimed")
+_QUICK: Final = ("look", "access", "subject", "evidence_table", "evidence_key", "strength", "claimed")
+_NEAR: Final = ("subject", "reason", "actor", "human")
 _HIDDEN: Final = frozenset({"residue", "flags", "lacks", "obligations", "checked", "ring_looks"})
 READABLE: Final[Mapping[str, Collection[str]]] = {
     **{name: tuple(columns) for name, columns in VIEWS.items() if name not in _HIDDEN},
@@ -74,7 +76,12 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One declared way in which an access may be fine. `tables`: without them there is no verdict."""
+    """One declared way in which an access may be fine. `tables`: without them there is no verdict.
+
+    Two keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has no
+    candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain; then
+    `sql` is asked only for looks of which something is still to be said. It may claim nothing but a row that the look's reason names.
+    """
 
     code: str
     title: str
@@ -87,6 +94,8 @@ class Template:
     sentence: str
     after: tuple[str, ...] = ()
     repeat: bool = False
+    quick: str = ""
+    near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     params: Mapping[str, Parameter] = field(default_factory=dict)
     pages: Mapping[str, object] = field(default_factory=dict)
     tests: tuple[Mapping[str, Any], ...] = ()
@@ -94,11 +103,18 @@ class Template:
 
     def bound(self, policy: Policy | None = None) -> str:
         """Return the SQL for the engine, with its parameters, after checking it once more. Raises `BadRule`."""
+        return _bound(self.sql, self._values(policy))
+
+    def bound_quick(self, policy: Policy | None = None) -> str:
+        """Return `quick` likewise."""
+        return _bound(self.quick, self._values(policy))
+
+    def _values(self, policy: Policy | None) -> tuple[tuple[str, int], ...]:
         values = {}
         for name, parameter in self.params.items():
             value = getattr(policy, parameter.policy) if policy and parameter.policy else parameter.default
             values[name] = min(max(int(value), parameter.low), parameter.high)
-        return _bound(self.sql, tuple(values.items()))
+        return tuple(values.items())
 
 
 @cache
@@ -127,7 +143,8 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe reader, the one written in C where it was built: ten times as fast."""
 _PAGES: Final = ("finds", "why", "innocent", "forger_needs", "known_gaps", "since", "strength")
 _KEYS: Final = frozenset(
-    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "params", "sql", "checks", "absent"}
+    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "near", "params"}
+    | {"sql", "checks", "absent"}
     | {"sentence", "tests", *_PAGES}
 )
 
@@ -153,6 +170,8 @@ def parse(text: str, name: str) -> Template:
         sentence=_text(body, "sentence", name),
         after=_words(body.get("after"), name),
         repeat=body.get("repeat") is True,
+        quick=str(body.get("quick") or ""),
+        near={column: _words(entry, name) for column, entry in (body.get("near") or {}).items()},
         params={key: _parameter(entry, f"{name}: {key}") for key, entry in (body.get("params") or {}).items()},
         pages={key: body[key] for key in _PAGES if key in body},
         tests=tuple(body.get("tests") or ()),
@@ -169,6 +188,7 @@ def _verify(template: Template, name: str) -> None:
         template.bound()
         for absence in template.absent:
             check_sql(f"SELECT l.look FROM looks l WHERE {absence.when}", READABLE)  # checked before it is ever run
+        _verify_speed(template)
     except BadRule as wrong:
         raise BadRule(f"{name}: {wrong}") from None
     wanted = (*_FIRST, *(check.column for check in template.checks))
@@ -178,6 +198,21 @@ def _verify(template: Template, name: str) -> None:
         raise BadRule(f"{name}: a template that reads explanations names in `after` whose")
     if unknown := set(template.tables) - set(TABLES):
         raise BadRule(f"{name}: unknown table {min(unknown)!r}")
+
+
+def _verify_speed(template: Template) -> None:
+    """What narrows a template keeps the dialect, too."""
+    for column, entries in template.near.items():
+        for entry in entries:
+            if column == "when":
+                check_sql(f"SELECT l.look FROM looks l WHERE {entry}", READABLE)
+            elif column not in _NEAR or len(output_columns(entry, READABLE)) != 1:
+                raise BadRule(f"near: expected SELECTs of one column under {', '.join(_NEAR)}, or conditions under when")
+    if template.quick:
+        if tuple(output_columns(template.quick, READABLE)) != _QUICK:
+            raise BadRule(f"quick yields something else than {', '.join(_QUICK)}")
+        if template.repeat or template.after or any(check.flag == "relation" for check in template.checks):
+            raise BadRule("quick is for a template that reads no verdicts and flags no relation")
 
 
 def _check(column: str, entry: object, name: str) -> Check:

@@ -62,6 +62,7 @@ def run(
     not_checked: list[NotChecked] = []
     uses: list[RuleUse] = []
     tried: list[Template] = []
+    _narrow(engine, [template for template in templates if not set(template.tables) - loaded])
     for template in in_order(templates):
         missing = [name for name in template.tables if name not in loaded]
         if missing:
@@ -77,7 +78,7 @@ def run(
     _register_checks(engine, tried)
     if course:
         course.judged()
-    _conclude(engine, tried, loaded)
+    _conclude(engine, tried, policy, loaded)
     counts = engine.rows("SELECT template, count(DISTINCT look) FROM explanations GROUP BY template ORDER BY template")
     return Explained(
         looks=_one(engine, "SELECT count(*) FROM looks"),
@@ -123,20 +124,98 @@ def _try(engine: Engine, template: Template, policy: Policy) -> int:
 
     Verdicts only ever add up and rest on earlier looks, so that running it again and again is the same as going through time.
     """
-    engine.run(f"CREATE OR REPLACE TABLE candidates AS {_with_masks(template, template.bound(policy))}")
+    if template.quick:
+        return _explain_quickly(engine, template, policy)
+    source = "near_looks" if _narrowed(template) else "looks"
+    _find_candidates(engine, template, policy, source)
     total = found = _keep_explaining(engine, template)
     for _ in range(_MOST_REPEATS if template.repeat else 0):
         if not found:
             break
-        engine.run(f"CREATE OR REPLACE TABLE candidates AS {_with_masks(template, template.bound(policy))}")
+        _find_candidates(engine, template, policy, source)
         found = _keep_explaining(engine, template)
         total += found
+    _keep_failing(engine, template)
+    return total
+
+
+def _find_candidates(engine: Engine, template: Template, policy: Policy, source: str) -> None:
+    """Make `candidates` of the looks in `source`."""
+    sql = _with_masks(template, template.bound(policy))
+    within = "" if source == "looks" else f"WITH looks AS (SELECT * FROM {source}) "
+    engine.run(f"CREATE OR REPLACE TABLE candidates AS {within}{sql}")
+
+
+def _keep_failing(engine: Engine, template: Template) -> None:
     engine.run(
         f"""INSERT INTO tried SELECT look, '{template.code}', evidence_table, evidence_key, strength, claimed, failed, broken, short
             FROM candidates WHERE failed > 0 OR strength < {WEAKEST}"""
     )
     engine.run("DROP TABLE candidates")
-    return total
+
+
+def _narrowed(template: Template) -> bool:
+    """Say whether a template is asked only about `near_looks`. One that reads verdicts sees all looks."""
+    return bool(template.near) and not template.after and not template.repeat
+
+
+def _narrow(engine: Engine, templates: Sequence[Template]) -> None:
+    """Make `near_looks`: all looks of which one of the narrowed templates can have a candidate. Most looks are none of them."""
+    narrowed = [template for template in templates if _narrowed(template)]
+    columns = dict.fromkeys(column for template in narrowed for column in template.near)
+    parts = []
+    for column in columns:
+        entries = dict.fromkeys(entry for template in narrowed for entry in template.near.get(column, ()))
+        if column == "when":
+            parts += [f"({entry})" for entry in entries]
+        else:
+            parts.append(f"l.{column} IN ({' UNION ALL '.join(f'SELECT * FROM ({entry}) f' for entry in entries)})")
+    within = " OR ".join(parts) or "FALSE"
+    engine.run(f"CREATE OR REPLACE TABLE near_ids AS SELECT l.look FROM looks l WHERE {within}")
+    engine.run("CREATE OR REPLACE TABLE near_looks AS SELECT * FROM looks WHERE look IN (SELECT look FROM near_ids)")
+
+
+def _explain_quickly(engine: Engine, template: Template, policy: Policy) -> int:
+    """Keep what explains, and which looks claim nothing else; what failed is found by `_near_misses`, once it is known of whom."""
+    engine.run(
+        f"""CREATE OR REPLACE TABLE quick_{template.code} AS
+            SELECT look, access, subject, max(CAST(strength AS INTEGER)) AS strength, evidence_table, evidence_key,
+              max(CAST(claimed AS INTEGER)) AS claimed
+            FROM ({template.bound_quick(policy)}) found
+            GROUP BY look, access, subject, evidence_table, evidence_key"""
+    )
+    engine.run(
+        f"""INSERT INTO explanations SELECT look, access, subject, '{template.code}', strength, evidence_table, evidence_key
+            FROM quick_{template.code}"""
+    )
+    return _one(engine, f"SELECT count(*) FROM quick_{template.code}")
+
+
+def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) -> None:
+    """Ask templates that explained quickly for what failed: of looks that stay unexplained, were flagged, or claim another row.
+
+    Nothing else is ever read of `tried`: `best` takes these looks, and of an explained one only a claim of another row is flagged.
+    """
+    quick = [template for template in templates if template.quick]
+    if not quick:
+        return
+    claims = [
+        f"""SELECT l.look FROM looks l WHERE l.reason IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM quick_{template.code} q WHERE q.look = l.look AND q.claimed = 1)"""
+        for template in quick
+    ]
+    engine.run(
+        f"""CREATE OR REPLACE TABLE missed_ids AS
+            SELECT look FROM residue UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged
+            UNION {" UNION ".join(claims)}"""
+    )
+    engine.run("CREATE OR REPLACE TABLE missed_looks AS SELECT * FROM looks WHERE look IN (SELECT look FROM missed_ids)")
+    for template in quick:
+        _find_candidates(engine, template, policy, "missed_looks")
+        _keep_failing(engine, template)
+        engine.run(f"DROP TABLE quick_{template.code}")
+    for name in ("missed_looks", "missed_ids", "near_looks", "near_ids"):
+        engine.run(f"DROP TABLE IF EXISTS {name}")
 
 
 def _with_masks(template: Template, sql: str) -> str:
@@ -189,10 +268,12 @@ def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
     engine.table("template_checks", pa.table(arrays, names=names))
 
 
-def _conclude(engine: Engine, tried: Sequence[Template], loaded: set[str]) -> None:
+def _conclude(engine: Engine, tried: Sequence[Template], policy: Policy, loaded: set[str]) -> None:
     """Residue first, since flags and lacks are about it; duties last, since explanations meet them."""
-    for sql in (_RESIDUE, _FLAGGED, _FLAG_RELATION, _BEST):
+    for sql in (_RESIDUE, _FLAGGED, _FLAG_RELATION):
         engine.run(sql)
+    _near_misses(engine, tried, policy)
+    engine.run(_BEST)
     for sql in (_FLAG_CLAIMED, _FLAG_RESIDUE, _no_reason(loaded), _FLAG_COPY):
         engine.run(sql)
     engine.run(_MISSED)
