@@ -80,7 +80,7 @@ class Template:
 
     Two keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has no
     candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain; then
-    `sql` is asked only for looks of which something is still to be said. It may claim nothing but a row that the look's reason names.
+    `sql` is asked only for looks of which something is still to be said. It claims nothing but a row that the look's reason names.
     """
 
     code: str
