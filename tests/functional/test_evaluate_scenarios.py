@@ -17,7 +17,7 @@ def figures_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 
 
 
 def test_the_leak_hunt_is_found_in_a_small_company_and_its_twins_stay_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    figures = figures_of(capsys, "--only", "S01", "--seeds", "11", "--size", "tiny")
+    figures = figures_of(capsys, "--only", "S01", "--seeds", "11", "--size", "tiny", "--wrong-labels", "20")
     assert figures["schema"] == "custodes.evaluation/1"
     (world,) = figures["worlds"]
     (one,) = world["abuse"]
@@ -28,6 +28,9 @@ def test_the_leak_hunt_is_found_in_a_small_company_and_its_twins_stay_quiet(caps
     assert {twin["scenario"] for twin in world["innocent"]} == {"B01", "B07", "B08"}
     assert figures["overall"]["quiet"]["share"] == 1
     assert world["false"]["benign_accesses"] > 10_000
+    assert world["labels"]["labelled"] == world["campaigns"]
+    assert world["labels"]["wrong"] == world["campaigns"] // 5 > 0
+    assert figures["overall"]["wrong_labels_cost_points"] == 0, "nothing learns from labels, so wrong ones cost nothing"
 
 
 def test_what_does_not_fit_is_said_and_never_counted_as_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,6 +86,28 @@ def test_a_copy_binds_the_exporter_and_the_opener() -> None:
     assert len(group([finding("f1", "a-1", "s-1", derived=("o-1",)), finding("f2", "a-2", derived=("o-1",))], {})) == 1
 
 
+def test_looks_that_made_and_opened_the_same_copy_are_bound_whatever_the_rule_names() -> None:
+    found = [finding("f1", "a-1", "s-1", leaves=(1,)), finding("f2", "a-2", "s-2", leaves=(2,))]
+    assert len(group(found, {}, {1: ("o-1",), 2: ("o-1",)})) == 1
+    assert len(group(found, {}, {1: ("o-1",), 2: ("o-2",)})) == 2
+
+
+def test_one_rule_that_sees_the_same_actor_again_makes_one_campaign() -> None:
+    found = [finding("f1", "a-1", "s-1"), finding("f2", "a-1", "s-2")]
+    assert len(group(found, {})) == 1
+    assert len(group([found[0], replace(found[1], rule="D02")], {})) == 2
+    assert len(group([found[0], replace(found[1], level="low")], {})) == 2
+    assert len(group([replace(one, actors=("unknown",)) for one in found], {})) == 2
+    assert len(group([replace(one, actors=("a-1", f"a-{one.finding}")) for one in found], {})) == 2
+
+
+def test_a_ring_too_weak_to_be_told_alone_binds_the_actors_whom_it_ties() -> None:
+    ring = finding("ring", "a-1", "s-1", "s-2", actors=("a-1", "a-2"), level="low", codes=("V9",))
+    found = [finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-2")]
+    assert len(group([*found, ring], {})) == 1
+    assert len(group([*found, replace(ring, flagged=("V9",))], {})) == 2
+
+
 def test_weak_findings_do_not_glue_campaigns_together() -> None:
     weak = finding("w", "a-3", "s-1", "s-2", level="low")
     assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-2"), weak], {})) == 3

@@ -102,6 +102,11 @@ def permit_(*, data: Path | None, form: str) -> int:
 @click.option("--twins", type=click.IntRange(min=0), default=1, show_default=True, help="Variants of each innocent look-alike.")
 @click.option("--together", is_flag=True, help="All scenarios of a seed in one company: cheaper, and they compete for places.")
 @click.option("--replay", is_flag=True, help="Also find out after how many reads and hours each would have been shown (slow).")
+@click.option(
+    "--wrong-labels",
+    type=click.IntRange(0, 100),
+    help="Label what was shown, so many per cent of it wrongly, watch again, and say what that costs.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worlds at a time, a process for each.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A scenario file of your own, read before ours.")
 @_FORM
@@ -114,6 +119,7 @@ def scenarios_(
     twins: int,
     together: bool,
     replay: bool,
+    wrong_labels: int | None,
     jobs: int,
     file: Path | None,
     form: str,
@@ -143,6 +149,7 @@ def scenarios_(
         replay=replay,
         jobs=jobs,
         file=file,
+        wrong_labels=wrong_labels,
         say=_say if sys.stderr.isatty() else lambda _: None,
     )
     if form == "table":

@@ -19,6 +19,7 @@ from custodes.evaluate.scenarios_world import Case, Load, judge
 from custodes.world.language import library
 
 GATES: Final = ("S01", "S02", "S03", "S04", "S05")
+FOUNDING: Final = "F01"
 NEVER_LOUD: Final = ("B01", "B08", "B10", "B17")
 GOALS: Final = {
     "found": 0.9,
@@ -32,6 +33,7 @@ GOALS: Final = {
     "trigger_false_per_100_events": 1,
     "founding_case_reads": 3,
     "founding_case_hours": 24,
+    "wrong_labels_cost_points": 5,
 }
 TRIGGER_READS: Final = 3
 TRIGGER_HOURS: Final = 72
@@ -53,13 +55,15 @@ def evaluate(
     jobs: int = 1,
     together: bool = False,
     file: Path | None = None,
+    wrong_labels: int | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Return `custodes.evaluation/1`: one entry per world, means per scenario and twin, and the figures beside their goals.
 
     `load` puts a folder of exports into a home and must be importable by name. Without `only` all abuse scenarios and composites
     run; each brings every one of its twins `twins` times. `together`: all in one company per seed, which is cheaper, and harder, as
-    they compete for the same 20 places a week. Raises `ConfigError` for an unknown scenario.
+    they compete for the same 20 places a week. `wrong_labels`: per cent of what is shown that is labelled wrongly before a second
+    watch. Raises `ConfigError` for an unknown scenario.
     """
     shelf = library(file)
     names = list(only) or [one.id for one in shelf.scenarios.values() if one.kind == "abuse"]
@@ -68,7 +72,7 @@ def evaluate(
     if not names or not seeds:
         raise ConfigError("nothing to evaluate: no scenario or no seed")
     groups = [tuple(names)] if together else [(name,) for name in names]
-    cases = [Case(group, seed, level, size, twins, replay, file) for seed in seeds for group in groups]
+    cases = [Case(group, seed, level, size, twins, replay, file, wrong_labels) for seed in seeds for group in groups]
     worlds = list(_judged(cases, load, jobs, say))
     worlds.sort(key=lambda one: (one["scenario"], one["seed"]))
     return {
@@ -139,6 +143,8 @@ def totals(worlds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "never_loud": share(one["quiet"] for one in never),
             **_false(judged, found, episodes),
             **_trigger(judged, episodes),
+            **_detected(found),
+            "wrong_labels_cost_points": _labels_cost(judged),
         },
         "abuse": {name: _scenario(abuse[name]) for name in sorted(abuse)},
         "innocent": {name: _twin(innocent[name]) for name in sorted(innocent)},
@@ -199,6 +205,23 @@ def _trigger(judged: Sequence[Mapping[str, Any]], episodes: Sequence[Mapping[str
         "trigger_in_time": share("detected" in one and one["detected"]["hours"] <= TRIGGER_HOURS for one in replayed),
         "trigger_false_per_100_events": round(sum(rates) / len(rates), 2) if rates else None,
     }
+
+
+def _detected(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the time to detect, where replayed: abusive reads, hours after the first; means, and the founding case's latest."""
+    detected = [one["detected"] for one in found if "detected" in one]
+    founding = [one["detected"] for one in found if one["scenario"] == FOUNDING and "detected" in one]
+    return {
+        **{f"detected_after_{name}": mean(detected, name) for name in ("reads", "hours")},
+        **{f"founding_case_{name}": max((one[name] for one in founding), default=None) for name in ("reads", "hours")},
+    }
+
+
+def _labels_cost(judged: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return how many points of recall within the budget wrong labels cost, None where nothing was labelled."""
+    parts = [(one["labels"], len(one["abuse"])) for one in judged if "labels" in one]
+    episodes = sum(count for _, count in parts)
+    return round(100 * sum(part["found_before"] - part["found_after"] for part, _ in parts) / episodes, 1) if episodes else None
 
 
 def mean(group: Iterable[Mapping[str, Any]], name: str) -> float | None:

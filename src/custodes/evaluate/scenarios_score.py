@@ -181,7 +181,7 @@ def _false(world: World, seen: Seen) -> Figures:
     abusive = world.abusive()
     pairs = world.pairs_of(abusive)
     shown = [one for one in seen.campaigns if one.shown]
-    wrong = [one for one in shown if _mostly_other(world.pairs_of(one.accesses), pairs)]
+    wrong = [one for one in shown if mostly_other(world.pairs_of(one.accesses), pairs)]
     loud = [one for one in wrong if one.level in LOUD]
     leads: dict[str, int] = {}
     for one in loud:
@@ -204,7 +204,8 @@ def _false(world: World, seen: Seen) -> Figures:
     }
 
 
-def _mostly_other(own: frozenset[Pair], abuse: frozenset[Pair]) -> bool:
+def mostly_other(own: frozenset[Pair], abuse: frozenset[Pair]) -> bool:
+    """Say whether fewer than half of a campaign's own pairs belong to abuse: it is false."""
     return not own or len(own & abuse) < _OWN * len(own)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +35,8 @@ _AFTER: Final = timedelta(seconds=1)
 class Case:
     """What to judge: scenarios that stand in one company. `twins`: innocent look-alikes of each kind.
 
-    `replay`: also find out how early each would have been seen.
+    `replay`: also find out how early each would have been seen. `wrong_labels`: also label what was shown, so many per cent of it
+    wrongly, and watch again.
     """
 
     scenarios: tuple[str, ...]
@@ -44,6 +46,7 @@ class Case:
     twins: int
     replay: bool
     file: Path | None = None
+    wrong_labels: int | None = None
 
 
 def judge(case: Case, load: Load) -> dict[str, Any]:
@@ -76,6 +79,10 @@ def _judge(case: Case, load: Load, scratch: Path) -> dict[str, Any]:
             for one in figures["abuse"]:
                 if one["found"]:
                     one["detected"] = _detected(home, truth, one["id"])
+        if case.wrong_labels is not None:
+            figures["labels"] = _labelled(home, truth, seen, [one.campaign for one in run.campaigns], case) | {
+                "found_before": sum(one["found"] for one in figures["abuse"])
+            }
     return {
         "size": built.size,
         "accesses": built.accesses,
@@ -162,6 +169,18 @@ def _keys(exports: Path, table: str, column: str) -> int:
     """Return how many different keys a context table has."""
     with (exports / "context" / f"{table}.csv").open(encoding="utf-8", newline="") as file:
         return len({row[column] for row in csv.DictReader(file)})
+
+
+def _labelled(home: Home, truth: score.World, seen: score.Seen, shown: Sequence[str], case: Case) -> dict[str, int]:
+    """Label every shown campaign by the truth, `wrong_labels` per cent of them wrongly, by lot; return what a new watch finds."""
+    lot = Random(case.seed)  # noqa: S311  # a benchmark must be repeatable
+    wrong = set(lot.sample(range(len(shown)), len(shown) * (case.wrong_labels or 0) // 100))
+    desk = home.desk()
+    for place, (campaign, told) in enumerate(zip(shown, seen.campaigns, strict=False)):
+        misuse = not score.mostly_other(truth.pairs_of(told.accesses), truth.pairs_of(truth.abusive()))
+        desk.label(campaign, "misuse" if misuse is not (place in wrong) else "innocent", "the benchmark")
+    after = score.score(truth, _told(home, _watch(home)))
+    return {"labelled": len(shown), "wrong": len(wrong), "found_after": sum(one["found"] for one in after["abuse"])}
 
 
 def _detected(home: Home, truth: score.World, episode: str) -> dict[str, Any]:

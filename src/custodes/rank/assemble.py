@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from custodes.model.finding import Campaign, Evidence, Finding
 from custodes.model.words import LEVELS
-from custodes.rank.campaigns import STRONG, Reasons, cited, group
+from custodes.rank.campaigns import STRONG, Copies, Reasons, cited, group
 from custodes.rank.order import harm, order_key, strength
 from custodes.rank.sentence import OPENED, campaign_sentence
 
@@ -40,6 +40,7 @@ class Facts:
     outside_units: tuple[str, ...]
     codes_first: Mapping[str, int]
     reasons: Reasons = field(default_factory=dict)
+    copies: Copies = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def rank(findings: Iterable[Finding], facts: Facts) -> Ranked:
     weighed = []
     scored: dict[str, Finding] = {}
     leads: dict[str, str] = {}
-    for members in group(findings, facts.reasons):
+    for members in group(findings, facts.reasons, facts.copies):
         told = [replace(finding, score=_score(finding, facts)) for finding in members]
         campaign = _campaign(told, facts)
         categories = _of_accesses(told, facts, facts.categories)

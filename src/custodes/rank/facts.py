@@ -43,6 +43,7 @@ def gather(
         scores=scores,
         outside_units=policy.outside_approver_units,
         reasons=_reasons(engine),
+        copies=_copies(engine),
         codes_first={code: position for position, code in enumerate(CLAUSES)},
     )
 
@@ -63,6 +64,20 @@ def _reasons(engine: Engine) -> dict[int, tuple[tuple[str, str], ...]]:
     for access, table, key in rows:
         found[int(str(access))].append((str(table), str(key)))
     return {access: tuple(keys) for access, keys in found.items()}
+
+
+def _copies(engine: Engine) -> dict[int, tuple[str, ...]]:
+    """Return access → the copies that it made or opened."""
+    rows = engine.rows(
+        """select a.access, a.derived as copy from accesses a join found_accesses f on f.access = a.access
+           where a.derived is not null
+           union select a.access, a.derived_from from accesses a join found_accesses f on f.access = a.access
+           where a.derived_from is not null order by 1, 2"""
+    )
+    found: dict[int, list[str]] = defaultdict(list)
+    for access, copy in rows:
+        found[int(str(access))].append(str(copy))
+    return {access: tuple(copies) for access, copies in found.items()}
 
 
 def _fieldsets(engine: Engine, findings: Sequence[Finding]) -> dict[int, str]:
