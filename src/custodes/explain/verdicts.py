@@ -49,9 +49,7 @@ class Course(Protocol):
         """Called when all templates have been tried, before anything is concluded."""
 
 
-def run(
-    engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str], course: Course | None = None
-) -> Explained:
+def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str], course: Course | None = None) -> Explained:
     """Fill `explanations`, `flags`, `residue`, `lacks`, `checked` and `obligations` from `looks` and the context views.
 
     Works on any engine that holds `looks`; views that are not there count as empty. `loaded`: context tables that were loaded.
