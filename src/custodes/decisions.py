@@ -20,9 +20,11 @@ from custodes.disclose.erasing import Erasing
 from custodes.disclose.erasure import Limits
 from custodes.engines.releasing import PostgresLeases, PostgresReader
 from custodes.errors import ConfigError, MissingSecret, Outage, Refused
+from custodes.guard import policing
 from custodes.guard import seams as gates
 from custodes.guard.approval import Refusal, Request, written
 from custodes.guard.asking import Asking, Seams
+from custodes.guard.book import Book
 from custodes.guard.decide import NEVER, Judge, needed_sets
 from custodes.guard.distance import Staff, StaffRow
 from custodes.guard.gate import Gate
@@ -96,7 +98,7 @@ def gate(home: Home, *, outcomes_later: bool = False) -> Gate:
     limits = gates.Limits(timedelta(minutes=settings.limits.lease_max_min), {**_MINIMISE, **settings.minimise})
 
     def facts(request: AskedFor, identity: Identity, now: datetime, key: str) -> gates.Facts:
-        rules.refresh()
+        rules.refresh(now)
         known = _known(home, rules.policy, standing, reader, request, identity, now, key)
         since = standing.reason_since(request.reason_code, request.reason, request.subject, request.actor, now)
         return gates.Facts(known, since)
@@ -222,33 +224,49 @@ def _alive(mine: ref[Home]) -> Home:
 
 
 class _Rules:
-    """The policy in force, taken over anew when its file changes; a bad one keeps the last good set."""
+    """The policy and the company's Cedar files in force, taken over anew when a file changes.
+
+    A bad one, or one that nobody decided on, keeps the last good set; at the start, without one, everything is refused.
+    """
 
     def __init__(self, home: Home) -> None:
-        self._home, self._seen = home, b"\0"
+        self._home = home
+        self._seen: object = None
         self.policy, self.judge, self.wrong = home.policy, Judge(None), ""
-        self.refresh()
+        self.refresh(datetime.now(UTC))
 
-    def refresh(self) -> None:
-        """Look whether the file changed."""
+    def refresh(self, now: datetime) -> None:
+        """Look whether a file changed."""
         try:
-            content = (self._home.path / "policy.yaml").read_bytes()
-        except FileNotFoundError:
-            content = b""
+            present = policy_files(self._home)
         except OSError as wrong:
-            self.wrong = f"policy.yaml cannot be read: {wrong.strerror}"
+            self.wrong = f"the rules cannot be read: {wrong.strerror}"
             return
-        if content == self._seen:
+        waits = self.wrong and now.replace(minute=0, second=0, microsecond=0)
+        if (present, waits) == self._seen:
+            return  # what was not decided on is looked at again each hour: a decision takes effect a day after it
+        self._seen = (present, waits)
+        content = present.get(policing.DOCUMENT, b"")
+        leaves = self._home.own_leaves()
+        undecided = policing.undecided(present, policing.in_force(leaves, Book.of(leaves).requests, now))
+        if undecided:
+            self.wrong = f"not in force, for nobody decided on it: {', '.join(undecided)}"
             return
-        self._seen = content
         try:
-            policy = Policy.of(yaml_of(content, "policy.yaml"))
-        except ConfigError as wrong:
+            policy = Policy.of(yaml_of(content, policing.DOCUMENT))
+            company = [text.decode("utf-8") for name, text in sorted(present.items()) if name != policing.DOCUMENT]
+        except (ConfigError, UnicodeDecodeError) as wrong:
             self.wrong = str(wrong)
             return
-        self.wrong = self.judge.reload(policy, content)
+        self.wrong = self.judge.reload(policy, content, company)
         if not self.wrong:
             self.policy = policy
+
+
+def policy_files(home: Home) -> dict[str, bytes]:
+    """Return the home's policy and Cedar files as they lie there, by name. Raises `OSError`."""
+    places = [home.path / policing.DOCUMENT, *sorted((home.path / policing.FOLDER).glob("*.cedar"))]
+    return {str(place.relative_to(home.path)): place.read_bytes() for place in places if place.exists()}
 
 
 class _People:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -240,10 +241,11 @@ def test_a_bad_reload_keeps_the_last_good_set_and_the_epoch_never_falls(stage: G
     asked = stage.granted(reveals=3)
     first = stage.release(asked).decision
     (stage.home.path / "policy.yaml").write_text("purposes: [")
+    stage.home.record(Kind.POLICY, {"what": "policy.yaml", "sha256": sha256(b"purposes: [").hexdigest()})
     second = stage.release(asked).decision
     assert second.allowed
     assert (second.epoch, second.policy_hash) == (first.epoch, first.policy_hash)
-    (stage.home.path / "policy.yaml").write_text(POLICY + "late_record_minutes: 5\n")
+    stage.home.adopt("policy.yaml", (POLICY + "late_record_minutes: 5\n").encode())
     third = stage.release(asked).decision
     assert third.allowed
     assert third.epoch == first.epoch + 1
@@ -253,7 +255,7 @@ def test_a_bad_reload_keeps_the_last_good_set_and_the_epoch_never_falls(stage: G
 
 def test_a_grant_is_judged_again_under_a_new_policy(stage: GateStage) -> None:
     asked = stage.granted()
-    (stage.home.path / "policy.yaml").write_text(POLICY.replace("support: [ip_address, identity]", "support: [identity]"))
+    stage.home.adopt("policy.yaml", POLICY.replace("support: [ip_address, identity]", "support: [identity]").encode())
     assert stage.release(asked).decision.reason_class == "not_permitted"
 
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from custodes.errors import CouldNotCheck, Outage, Refused
 from custodes.guard.approval import APPROVE, LONGEST, METHOD, REQUEST, Refusal, Request, Statement, written
-from custodes.guard.book import DECLARE, ENROL, GRANT, SLOT, SUPPRESS, Asked, Book, Leaf
+from custodes.guard.book import DECLARE, ENROL, GRANT, POLICY, SLOT, SUPPRESS, Asked, Book, Leaf
 from custodes.guard.distance import Staff
 from custodes.guard.grants import OUTSIDE, RECIPROCITY, REVIEW, Terms, open_sets, terms_of
 from custodes.guard.suppressing import scope_of
@@ -144,7 +144,7 @@ class Asking:
             return Refusal("same-person", "the same person has asked or approved already: one person counts once")
         if request.act == GRANT:
             return self._may_grant(asked, statement, now)
-        if request.act == DECLARE:  # known ways around the guard are accepted with somebody from outside
+        if request.act in {DECLARE, POLICY}:  # known ways around the guard and other rules are accepted with somebody from outside
             return staff.near(approver, [request.by])
         return self._may_enrol(request, approver) or self._may_suppress(request, approver)
 

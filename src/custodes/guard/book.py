@@ -11,6 +11,7 @@ and if its nonce is new. Everything else in a leaf is somebody's word and counts
     review             one person, not who broke the glass, says what they found
     suppress           two people, the second outside all chains concerned (`custodes.guard.suppressing`)
     declare            two people, the second from outside: a way around the guard that is known (`custodes.guard.declaring`)
+    policy             two people, the second from outside: a changed policy, in force 24 hours later (`custodes.guard.policing`)
     show-again         one person, at once, ends a suppression: to see more is the safe side
 """
 
@@ -41,6 +42,7 @@ from custodes.guard.approval import (
 from custodes.guard.declaring import refuses_declaration
 from custodes.guard.enrolment import DELAY, Key, Keys, first_keys, key_of
 from custodes.guard.grants import PENDING, Terms, ends, narrows, open_sets, refuses_terms, state, terms_of
+from custodes.guard.policing import ACT, refuses_change
 from custodes.guard.suppressing import refuses_scope
 from custodes.ledger.leaf import Kind
 from custodes.model.canonical import Json
@@ -49,7 +51,8 @@ ERASE, ENROL, REVOKE, HOLD, LIFT = "erase", "enrol", "revoke", "hold", "lift"
 GRANT, REVOKE_GRANT, REVIEW = "grant", "revoke-grant", "review"
 SUPPRESS, SHOW_AGAIN = "suppress", "show-again"
 DECLARE: Final = "declare"
-WEIGHTY: Final = frozenset({ENROL, DECLARE, "registry", "policy"})
+POLICY: Final = ACT
+WEIGHTY: Final = frozenset({ENROL, DECLARE, "registry", POLICY})
 """Acts for which an Ed25519 key is not taken of who has a passkey. Broken glass is always a passkey's (`grants`)."""
 SLOT: Final = "two-people"
 """The one set of approvals that these acts have: two people, one of them from outside."""
@@ -367,6 +370,8 @@ class Book:
                 return refuses_scope(content)
             case "declare":
                 return refuses_declaration(content)
+            case "policy":
+                return refuses_change(content)
             case "show-again":
                 found = any(asked.number == content.get("suppression") for asked in self.suppressions())
                 return None if found else Refusal("unknown", "no such suppression is in force")
@@ -408,7 +413,7 @@ class Book:
             return self._refuses_grant_answer(asked, statement, at)
         if asked.denied:
             return Refusal("denied", "the request was denied, and one denial ends it")
-        begun = asked.intent or (asked.in_force and (at >= asked.in_force + DELAY or asked.request.act != ENROL))
+        begun = asked.intent or (asked.in_force and (at >= asked.in_force + DELAY or asked.request.act not in {ENROL, POLICY}))
         if begun or (asked.in_force and statement.decision == APPROVE):
             return Refusal("too-late", "the request has taken effect already")
         if statement.decision == DENY:

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "verify": "who can still reach a protected field, and how?",
     "declare": "two people accept a way around the guard for a while",
     "serve": "decide, record and release over HTTP",
+    "policy": "two people change what is allowed",
     "registry": "keys of the registry of protected people",
     "uninstall": "take everything back",
 }
