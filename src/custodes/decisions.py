@@ -253,7 +253,7 @@ class _Rules:
             self.wrong = f"not in force, for nobody decided on it: {', '.join(undecided)}"
             return
         try:
-            policy = Policy.of(yaml_of(content, policing.DOCUMENT))
+            policy = Policy.of(yaml_of(content, policing.DOCUMENT) if policing.DOCUMENT in present else None)
             company = [text.decode("utf-8") for name, text in sorted(present.items()) if name != policing.DOCUMENT]
         except (ConfigError, UnicodeDecodeError) as wrong:
             self.wrong = str(wrong)

@@ -157,4 +157,5 @@ def _compiled(files: dict[str, bytes]) -> None:
         company = [text.decode("utf-8") for name, text in sorted(files.items()) if name != DOCUMENT]
     except UnicodeDecodeError:
         raise ConfigError("a Cedar file is not UTF-8") from None
-    compile_rules(Policy.of(yaml_of(document, DOCUMENT)), document, 1, company)
+    policy = Policy.of(yaml_of(document, DOCUMENT) if DOCUMENT in files else None)
+    compile_rules(policy, document, 1, company)
