@@ -1,4 +1,4 @@
-"""Random batches of looks and random late loads of context: what is kept from run to run is what one run over everything works out."""
+"""Random batches of looks, random late loads of context: what is kept from run to run is what a run over everything works out."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ CONTEXT: Mapping[str, st.SearchStrategy[dict[str, Any]]] = {
         grant=st.just("G-1"), approver=who, at=moment, decision=st.sampled_from(["approve", "deny", "revoke", "review_ok"])
     ),
     "legal": _row(
-        process=st.just("L-1"), kind=st.sampled_from(["order", "request"]), subject=whom, verified=st.sampled_from(["true", "false"]),
-        served=maybe, expires=maybe, approver_class=st.sampled_from(["judge", "clerk", ""]),
+        process=st.just("L-1"), kind=st.sampled_from(["order", "request"]), subject=whom,
+        verified=st.sampled_from(["true", "false"]), served=maybe, expires=maybe, approver_class=st.sampled_from(["judge", "clerk", ""]),
     ),
     "consents": _row(subject=whom, actor=who, valid_from=maybe, valid_to=maybe),
     "relations": _row(subject=whom, actor=who, kind=st.sampled_from(["self", "family"])),
@@ -131,7 +131,17 @@ def _give(home: Home, folder: Path, batch: Batch) -> None:
     for row in seen:
         copy = {"writes X": {"derived": "X", "action": "export"}, "opens X": {"derived_from": "X"}}.get(row["copy"], {})
         filled = {name: value for name, value in row.items() if name != "copy" and value not in ("", None)}
-        lines.append({"id": f"n{next(_NUMBERS)}", "action": "read", "system": "crm", "resource": "profile", "fields": ["email"], **filled, **copy})
+        lines.append(
+            {
+                "id": f"n{next(_NUMBERS)}",
+                "action": "read",
+                "system": "crm",
+                "resource": "profile",
+                "fields": ["email"],
+                **filled,
+                **copy,
+            }
+        )
     if lines:
         path = folder / f"accesses-{next(_NUMBERS)}.ndjson"
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -149,7 +159,9 @@ def _judged(home: Home, *, keep: bool) -> tuple[dict[str, list[str]], Kept | Non
         else:
             explain.run(engine, SHELF, policy, context.tables())
         return {
-            name: sorted(repr(row) for row in engine.rows(f"SELECT a.{columns} FROM {name} l JOIN accesses a ON a.access = l.access"))
+            name: sorted(
+                repr(row) for row in engine.rows(f"SELECT a.{columns} FROM {name} l JOIN accesses a ON a.access = l.access")
+            )
             for name, columns in SEEN.items()
         }, kept
     finally:
@@ -181,7 +193,8 @@ def test_kept_verdicts_are_those_of_a_full_run(base: Path, tmp_path: Path, batch
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.timeout(1800)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(batches=st.lists(BATCH, min_size=1, max_size=4))
 def test_kept_verdicts_are_those_of_a_full_run_long(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
     _agree(base, tmp_path, batches)

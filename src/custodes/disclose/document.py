@@ -40,6 +40,7 @@ def document(run: WatchRun, reveal: Reveal) -> dict[str, Value]:
             "looks": run.looks,
             "residue": run.residue,
             "explained": dict(run.explained),
+            "kept": None if run.kept is None else {"asked": run.kept.asked, "kept": run.kept.kept, "why": run.kept.why or None},
             "sources": [
                 {
                     "source": source.source,

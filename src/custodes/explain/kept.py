@@ -31,15 +31,28 @@ if TYPE_CHECKING:
     from custodes.model.policy import Policy
     from custodes.store.accesses import Accesses
 
-VERDICTS: Final = ("explanations", "flags", "lacks")
+VERDICTS: Final = ("explanations", "flags", "lacks", "residue")
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "explanations": ("look", "access", "subject", "template", "strength", "evidence_table", "evidence_key"),
     "flags": ("look", "access", "subject", "template", "code", "evidence_table", "evidence_key"),
     "lacks": ("look", "access", "subject", "token", "evidence_table", "evidence_key"),
+    "residue": tuple(VIEWS["looks"]),
 }
 _COPIES: Final = ("object", "subject", "certainty", "fieldset", "written")
-_TYPES: Final = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "VARCHAR": pa.string(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us")}
-_NUMBERS: Final = {"look": pa.int64(), "access": pa.int64(), "strength": pa.int32(), "run": pa.int32(), "written": pa.timestamp("us")}
+_TYPES: Final = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "VARCHAR": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+_NUMBERS: Final = {
+    "look": pa.int64(),
+    "access": pa.int64(),
+    "strength": pa.int32(),
+    "run": pa.int32(),
+    "written": pa.timestamp("us"),
+}
 _MOST_RUNS: Final = 40
 """Runs whose files lie beside each other; then everything is put into one again."""
 _LOOKS: Final = tuple(VIEWS["looks"])
@@ -58,7 +71,14 @@ class Keep:
     """What one run takes from earlier ones and leaves to later ones. It serves one run."""
 
     def __init__(
-        self, derived: Derived, accesses: Accesses, context: ContextStore, ground: Ground, *, from_record: bool = False, fresh: bool = False
+        self,
+        derived: Derived,
+        accesses: Accesses,
+        context: ContextStore,
+        ground: Ground,
+        *,
+        from_record: bool = False,
+        fresh: bool = False,
     ) -> None:
         """`from_record`: grants and approvals come from the home's own leaves. `fresh`: use nothing of what is kept."""
         self._derived, self._accesses, self._context = derived, accesses, context
@@ -89,6 +109,10 @@ class Keep:
 
     def looks(self, engine: Engine) -> None:
         """Make `looks` of what is kept and what is new."""
+        for name in TABLES:
+            if len(self._context.version(name)) > 1:  # what several loads say of a row is worked out once, not by every reader
+                engine.run(f"CREATE OR REPLACE TABLE {name}_now AS SELECT * FROM {name}")
+                engine.run(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {name}_now")
         if not self._why and self._state is not None:
             _files(engine, "kept_looks", self._derived.paths(self._state, "looks"), _LOOKS)
             self._why = self._changed_copies(engine)
@@ -150,15 +174,9 @@ class Keep:
         for name in VERDICTS:
             engine.run(f"ALTER TABLE {name} RENAME TO fresh_{name}")
             listed = ", ".join(_COLUMNS[name])
-            engine.run(f"CREATE VIEW {name} AS SELECT {listed} FROM kept_{name} UNION ALL SELECT {listed} FROM fresh_{name}")
-        engine.run("DROP VIEW looks")
-        engine.run("CREATE VIEW looks AS SELECT * FROM every_look")
-        engine.run("ALTER TABLE residue RENAME TO fresh_residue")
-        engine.run(
-            f"""CREATE TABLE residue AS SELECT {names} FROM fresh_residue
-                UNION ALL SELECT {names} FROM kept_looks l WHERE l.look NOT IN (SELECT look FROM asked)
-                  AND l.look NOT IN (SELECT look FROM kept_explanations)"""
-        )
+            # In memory: rules read each of them many times, and the files again and again would cost more.
+            engine.run(f"CREATE TABLE {name} AS SELECT {listed} FROM kept_{name} UNION ALL SELECT {listed} FROM fresh_{name}")
+        _point(engine, "SELECT * FROM every_look")
         duties.judge(engine)
         counts = engine.rows("SELECT template, count(DISTINCT look) FROM explanations GROUP BY template ORDER BY template")
         return replace(
@@ -247,7 +265,11 @@ class Keep:
             return f"loads of {', '.join(gone)} were written anew"
         for name in touched.SNAPSHOTS:
             _context_files(engine, f"was_{name}", self._derived.paths(state, f"was_{name}"), name)
-        changed = [name for name in TABLES if versions[name] != list(before.get(name, ())) or (name in touched.SNAPSHOTS and self._from_record)]
+        changed = [
+            name
+            for name in TABLES
+            if versions[name] != list(before.get(name, ())) or (name in touched.SNAPSHOTS and self._from_record)
+        ]
         read = {table for template in templates if set(template.tables) <= loaded for table in template.tables}
         if why := touched.unbounded(changed, read):
             return why
@@ -324,7 +346,10 @@ class _Course:
                 f"""INSERT INTO explanations SELECT {", ".join(_COLUMNS["explanations"])} FROM kept_explanations
                     WHERE {near} AND template IN ({", ".join(f"'{code}'" for code in template.after)})"""
             )
-        _point(engine, f"SELECT * FROM asked_looks UNION ALL SELECT * FROM kept_looks WHERE look NOT IN (SELECT look FROM asked) AND {near}")
+        _point(
+            engine,
+            f"SELECT * FROM asked_looks UNION ALL SELECT * FROM kept_looks WHERE look NOT IN (SELECT look FROM asked) AND {near}",
+        )
 
     def judged(self) -> None:
         for name in ("explanations", "tried"):

@@ -137,7 +137,8 @@ _READERS: Final = """
 CREATE OR REPLACE TABLE touched_readers AS
 WITH named AS (
   SELECT a.actor AS human, CAST(NULL AS TIMESTAMP) AS since
-  FROM differing d INNER JOIN loaded_assignments a ON a."case" = d.id INNER JOIN loaded_cases c ON c."case" = d.id AND c.kind = 'training'
+  FROM differing d INNER JOIN loaded_assignments a ON a."case" = d.id
+  INNER JOIN loaded_cases c ON c."case" = d.id AND c.kind = 'training'
   WHERE d.kind = 'case'
   UNION ALL
   SELECT g.actor, NULL FROM differing d INNER JOIN grants g ON g."grant" = d.id AND g.subject = '*' WHERE d.kind = 'grant'

@@ -17,6 +17,9 @@ from typing import Final
 
 import msgspec
 
+from custodes.errors import NotDurable
+from custodes.ledger.disk import Disk
+
 FILE: Final = "state.json"
 SCHEMA: Final = "custodes.derived/1"
 _LEFT_OVER_S: Final = 3600.0
@@ -91,8 +94,15 @@ class Derived:
         self._clear({piece.file for held in pieces.values() for piece in held})
 
     def empty(self) -> None:
-        """Remove everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove everything. Durable on return. Raises `NotDurable`."""
+        if not self.folder.is_dir():
+            return
+        (self.folder / FILE).unlink(missing_ok=True)  # first the state: a kill from here on leaves files that nothing names
+        try:
+            shutil.rmtree(self.folder)
+        except OSError as wrong:
+            raise NotDurable(f"{self.folder.name} cannot be emptied: {wrong.strerror}") from None
+        Disk().sync_folder(self.folder.parent)
 
     def _clear(self, named: Iterable[str]) -> None:
         keep, now = {*named, FILE}, time.time()

@@ -3,7 +3,7 @@
     1 what goes is worked out and sealed under a key of its own      nothing is destroyed yet
     2 the subject's key destroyed, tables                            from here on nobody can tell the subject's tags
     3 sealed files written anew, then their old keys destroyed       old copies of them open for nobody
-    4 stored rows, context, desk, registry
+    4 stored rows, context, what runs kept, desk, registry
     5 what was worked out is destroyed
 
 Each step may be done again, and a second call after a crash begins again at 2 with what 1 had sealed: it ends in the same state.
@@ -28,6 +28,7 @@ from custodes.model.canonical import Json
 from custodes.store.check import ranges_of
 from custodes.store.contents import RAWS, octets
 from custodes.store.cutting import cut, open_batch, sections_of
+from custodes.store.derived import Derived
 from custodes.store.erased_rows import erase_accesses, erase_context
 from custodes.store.keys import KeyDestroyed, shred
 from custodes.store.memory import Memory
@@ -181,6 +182,7 @@ class Eraser:
         self._vault.positions.drop(needles.near)
         erase_accesses(self._home / "accesses", reach.subject, reach.leaves, reach.blanked)
         context_rows = erase_context(self._home / "context", reach.subject)
+        Derived(self._home / "derived").empty()
         desk_rows = self._desk.forget({reach.subject, *reach.access_ids})
         self._unprotect(reach.subject)
         # Before this line a crash leaves an erasure that the next call completes; after it nothing says who it was.
