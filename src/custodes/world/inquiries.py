@@ -52,7 +52,7 @@ class Inquiries:
         office, dice = self._office, self._dice
         staff = [one for one in office.company.staff if not one.episode]
         units = office.company.units("audit") or office.company.units("people")
-        for _ in range(max(4, len(staff) // 40) if units else 0):
+        for number in range(max(6, len(staff) // 30) if units else 0):
             auditor, opened = dice.one(office.company.by_unit[dice.one(units)]), -dice.moment(90 * DAY, 720 * DAY)
             closed = opened + dice.moment(15 * DAY, 70 * DAY)
             kind = dice.one(("code_of_conduct", "internal_audit"))
@@ -60,12 +60,12 @@ class Inquiries:
             named = dice.one(staff)
             added = opened + dice.moment(HOUR, DAY)
             office.context.add("case_scope", case=case, actor=named.id, added=added, added_by=auditor.id)
-            self._outcome(case, named, closed, proven=0.4)
+            self._outcome(case, named, closed, proven=number % 3 == 0)
 
-    def _outcome(self, case: str, staff: Staff, decided: int, *, proven: float) -> None:
+    def _outcome(self, case: str, staff: Staff, decided: int, *, proven: bool) -> None:
         """Say what came of a case: about the data of one or two persons, or of nobody."""
         office, dice = self._office, self._dice
-        result = "proven" if dice.roll() < proven else "unproven"
+        result = "proven" if proven else "unproven"
         harmed = {office.plain(dice, country=staff.country).id: None for _ in range((0, 1, 1, 1, 2)[dice.below(5)])}
         for subject in harmed or [None]:
             office.context.add("outcomes", case=case, actor=staff.id, subject=subject, decided=decided, result=result)
@@ -122,7 +122,7 @@ class Inquiries:
                 assigned_by=lead.id,
             )
         for subject in scope:
-            added = dice.moment(opened, ready)
+            added = dice.moment(opened, ready) if dice.roll() < 0.7 else opened
             if slip == "early_look" and subject is scope[-1]:
                 added = ready + dice.moment(5 * HOUR, 3 * DAY)
             office.context.add("case_scope", case=case, subject=subject.id, added=added, added_by=lead.id)
@@ -304,7 +304,7 @@ class Inquiries:
             office.context.add("case_scope", case=case, actor=employee.id, added=now, added_by=head.id)
             self._grant_for(auditor, account, now)
             if dice.roll() < 0.5 and now + 30 * DAY < office.calendar.end:
-                self._outcome(case, employee, now + 30 * DAY, proven=0.15)
+                self._outcome(case, employee, now + 30 * DAY, proven=dice.roll() < 0.15)
         fields = ["corp_login_time", "corp_role"] if named else ["corp_role"]
         for _ in range(dice.between(3, 14)):
             access = Access(
@@ -378,10 +378,11 @@ class Inquiries:
         for _ in range(dice.between(15, 50)):
             subject = office.plain(dice)
             office.context.add("case_scope", case=case, subject=subject.id, added=now, added_by=owner.id)
+            asks = dice.roll() < 0.2
             access = Access(
-                action="read",
+                action="search" if asks else "read",
                 system="custodes",
-                resource="access_rows",
+                resource="registry_query" if asks else "access_rows",
                 subjects=subject.only,
                 subject_scope="named",
                 selector=dice.one(SELECTORS),
@@ -390,3 +391,32 @@ class Inquiries:
                 deliberate=True,
             )
             office.add(inspector.next_time(now + HOUR + dice.moment(0, 6 * DAY), dice), access, inspector)
+        self._names(inspector, owner, now)
+
+    def _names(self, inspector: Staff, owner: Staff, now: int) -> None:
+        """Names of actors and cases are opened under a grant that the owner of the case has approved."""
+        office, dice = self._office, self._dice
+        grant = office.ids.new("grants")
+        office.context.add(
+            "grants",
+            grant=grant,
+            actor=inspector.id,
+            purpose="oversight",
+            valid_from=now,
+            valid_to=now + 10 * DAY,
+            requested_by=inspector.id,
+            break_glass=False,
+        )
+        office.context.add("approvals", grant=grant, approver=owner.id, at=now + dice.moment(5 * MINUTE, HOUR), decision="approve")
+        for _ in range(dice.between(2, 5)):
+            name = dice.roll() < 0.5
+            access = Access(
+                action="read" if name else "search",
+                system="custodes",
+                resource="actor_name" if name else "case_search",
+                subject_scope="none",
+                purpose="oversight",
+                reason=grant,
+                deliberate=True,
+            )
+            office.add(inspector.next_time(now + 2 * HOUR + dice.moment(0, 6 * DAY), dice), access, inspector)

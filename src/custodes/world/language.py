@@ -165,7 +165,7 @@ def _document(raw: bytes, where: str) -> dict[str, object]:
     try:
         document = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError) as wrong:
-        raise InputError(f"{where}: not JSON ({wrong or 'nested too deeply'})", hint=f"expected a document of schema {SCHEMA}") from None
+        raise InputError(f"{where}: not JSON ({wrong})", hint=f"expected a document of schema {SCHEMA}") from None
     if not isinstance(document, dict) or document.get("schema", SCHEMA) != SCHEMA:
         raise InputError(f"{where}: expected a document of schema {SCHEMA}")
     return document

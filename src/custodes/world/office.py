@@ -112,7 +112,7 @@ class Office:
             fields = self.allowed(purpose, system, resource, guarded=guarded)
             fields = [name for name in fields if name != "profile_public"] or fields
             for index in range(10 if fields else 0):
-                size = min(len(fields), 1 + dice.below(3) + (index % 3 == 0))
+                size = min(len(fields), 1 + dice.below(3))
                 action = "query" if system == "warehouse" else "export" if purpose == "legal_process" else "read"
                 screens.append((system, resource, action, sorted(dice.some(fields, size), key=fields.index)))
                 weights.append(weight * (1.6 if index < 4 else 0.6))

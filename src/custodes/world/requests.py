@@ -102,7 +102,7 @@ class Requests:
             data_to=served - dice.moment(DAY, 20 * DAY),
             served=served,
             expires=served + dice.moment(20 * DAY, 60 * DAY),
-            approver_class="judge" if judged else "counsel",
+            approver_class="inside_manager" if refused and dice.roll() < 0.4 else "judge" if judged else "counsel",
         )
         if refused:
             return

@@ -183,7 +183,8 @@ class Routine:
             for _ in range(dice.between(1, 3)):
                 screen = office.screen(purpose, subject, dice)
                 reason = incident if dice.roll() < 0.8 else None
-                office.add(time, office.look(screen, subject, dice, purpose=purpose, reason=reason), staff)
+                said = "debugging" if unit == "sre" and dice.roll() < 0.1 else purpose
+                office.add(time, office.look(screen, subject, dice, purpose=said, reason=reason), staff)
                 time = min(time + dice.wait(3 * MINUTE), closed - MINUTE)
 
     def counts(self, day: int, wanted: int) -> None:

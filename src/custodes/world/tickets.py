@@ -17,7 +17,17 @@ from custodes.world.ids import INBOUND
 from custodes.world.office import SUPPORT, Office, outsiders
 from custodes.world.values import queue_name
 
-KINDS: Final = ("login_help", "login_help", "order_help", "order_help", "payment_help", "account_help", "bug", "outage")
+KINDS: Final = (
+    "login_help",
+    "login_help",
+    "order_help",
+    "order_help",
+    "payment_help",
+    "account_help",
+    "bug",
+    "outage",
+    "abuse_report",
+)
 SLIPS: Final = {
     "late_ticket": 0.095,
     "late_assignment": 0.062,
@@ -32,6 +42,10 @@ SLIPS: Final = {
 """What goes wrong, per ticket."""
 _TOUCHES: Final = Curve((0, 1), (0.2, 1.5), (0.5, 2.8), (0.75, 5.8), (0.9, 9.0), (0.99, 21), (1, 36))
 _DAYS_OPEN: Final = Curve((0, 0.01), (0.25, 0.08), (0.5, 0.4), (0.75, 6.6), (0.9, 20), (0.99, 120), (1, 160))
+_WAITED: Final = 0.65
+"""Share of tickets that lie in a queue for a while; the others are handed to somebody the moment they come in."""
+_ATTACHED: Final = 0.01
+"""Share of hand-overs by which the record itself goes along in a chat."""
 _BACK: Final = 0.4
 """Share of hand-overs that go back to somebody who had the ticket before, where there is one."""
 _ASKED: Final = 2
@@ -115,7 +129,7 @@ class Ticket:
         """Let it happen."""
         dice, slip = self._dice, self._slip
         opened = first - self._desk.wait()
-        assigned = opened + int((first - opened) * dice.roll())
+        assigned = opened + int((first - opened) * dice.roll()) if dice.roll() < _WAITED else opened
         if slip == "late_ticket":
             opened = first + dice.moment(3 * MINUTE, 100 * MINUTE)
             assigned = opened
@@ -144,6 +158,8 @@ class Ticket:
                 time = follower.next_time(last + gap, dice)
                 if follower is not staff:
                     self._hand_over(staff, follower, last, time, assigned)
+                    if self._slip is None and dice.roll() < _ATTACHED:
+                        self._attach(staff, follower, last, time)
                     staff = follower
             if time >= office.calendar.end:
                 break
@@ -152,7 +168,7 @@ class Ticket:
                 self._chat(staff, last)
         return last, staff
 
-    def _reads(self, staff: Staff, time: int, ticket: str | None) -> int:
+    def _reads(self, staff: Staff, time: int, ticket: str | None, *, purpose: str = "support") -> int:
         """Some looks a few seconds or minutes apart, in one or two systems; returns the time of the last."""
         dice = self._dice
         before = self._slip == "late_ticket" and not self._looked
@@ -161,6 +177,7 @@ class Ticket:
         while True:
             systems = used if len(used) == 2 or dice.roll() < 0.75 else ()
             access = self._desk.look(self._subject, None if before else ticket, systems=systems)
+            access.purpose = access.purpose and purpose
             used.add(access.system)
             self._office.add(time, access, staff)
             if dice.roll() > 0.45:
@@ -201,13 +218,23 @@ class Ticket:
             self._rows[-1]["valid_to"] = at
         self._assign(follower, at, by)
 
+    def _attach(self, staff: Staff, follower: Staff, last: int, time: int) -> None:
+        """The record goes along in a chat: one exports it, the next opens the attachment, and both have the ticket."""
+        access = self._desk.look(self._subject, self._id, systems=("crm",))
+        access.action, access.derived = "export", self._office.ids.new("object")
+        self._office.add(last + SECOND + self._dice.moment(0, MINUTE), access, staff)
+        opened = Access(action="read", system="chat", resource="attachment", derived_from=access.derived, subject_scope="unknown")
+        self._office.add(max(time, last + 2 * MINUTE), opened, follower)
+
     def _chat(self, staff: Staff, last: int) -> None:
         """A colleague is asked over and leaves no row."""
         time = last + self._dice.moment(2 * MINUTE, 3 * HOUR)
         helper = self._follower(staff, time // DAY)
         if helper is not staff:
             time = helper.next_time(time, self._dice)
-            self._reads(helper, time, self._id if self._dice.roll() < 0.5 else None)
+            told = self._dice.roll()
+            asked = "colleague request" if told < 0.2 else "support"
+            self._reads(helper, time, self._id if told > 0.5 else None, purpose=asked)
 
     def _list(self, staff: Staff, first: int) -> None:
         """A search by name lists others besides."""
