@@ -366,8 +366,8 @@ class Home:
 
         def build(engine: Engine, since: datetime | None, until: datetime | None, known: views.Known | None = None) -> None:
             own = wholeness.Own(own_use.own_record(self.own_leaves(), names), readers)
-            span = {"since": since, "until": until}
-            views.build(engine, accesses, loaded, self.datamap, self.policy, registry, **span, own=own, known=known)
+            rest = self.datamap, self.policy, registry
+            views.build(engine, accesses, loaded, *rest, since=since, until=until, own=own, known=known)
 
         engine = self.engine()
         return watch.Rooms(

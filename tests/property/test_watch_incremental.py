@@ -73,7 +73,8 @@ CONTEXT: Mapping[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "legal": _row(
         process=st.just("L-1"), kind=st.sampled_from(["order", "request"]), subject=whom,
-        verified=st.sampled_from(["true", "false"]), served=maybe, expires=maybe, approver_class=st.sampled_from(["judge", "clerk", ""]),
+        verified=st.sampled_from(["true", "false"]), served=maybe,
+        expires=maybe, approver_class=st.sampled_from(["judge", "clerk", ""]),
     ),
     "consents": _row(subject=whom, actor=who, valid_from=maybe, valid_to=maybe),
     "relations": _row(subject=whom, actor=who, kind=st.sampled_from(["self", "family"])),

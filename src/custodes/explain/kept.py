@@ -122,7 +122,7 @@ class Keep:
         self._accesses.register(engine, only=self._new)
         looks.build_looks(engine, None)
         engine.run("DROP VIEW looks")
-        shown = ", ".join(f"look + {self._state.looks} AS look" if name == "look" else name for name in _LOOKS)
+        shown = ", ".join(_as_text(name, f"look + {self._state.looks}") for name in _LOOKS)
         first = ", ".join(looks.shown(column) for column in _LOOKS)
         engine.run(f"CREATE OR REPLACE TABLE new_looks AS SELECT {shown} FROM (SELECT {first} FROM stored_looks) AS made")
         engine.run("DROP TABLE stored_looks")
@@ -355,6 +355,13 @@ class _Course:
         for name in ("explanations", "tried"):
             self._engine.run(f"DELETE FROM {name} WHERE look NOT IN (SELECT look FROM asked)")
         _point(self._engine, "SELECT * FROM asked_looks")
+
+
+def _as_text(column: str, number: str) -> str:
+    """Return how a column of a look just made is kept: a word is a text, whatever code the engine has for it."""
+    if column == "look":
+        return f"{number} AS look"
+    return f"CAST({column} AS VARCHAR) AS {column}" if VIEWS["looks"][column] == "VARCHAR" else column
 
 
 def _point(engine: Engine, select: str) -> None:
