@@ -178,6 +178,8 @@ def _trained(known: Sequence[Known], random: Sequence[Known]) -> tuple[trained.M
 
 def _values(engine: Engine, groups: pa.Table, looks: Sequence[Look]) -> list[Row]:
     """Return the features of the unexplained looks, then of the others, in order."""
+    spelled = [pa.field(one.name, one.type.value_type) if pa.types.is_dictionary(one.type) else one for one in groups.schema]
+    groups = groups.cast(pa.schema(spelled))  # codes of two tables need not be of one width
     more = {
         "time": pa.array([look.time for look in looks], groups.schema.field("time").type),
         "subject": pa.array([look.subject for look in looks], groups.schema.field("subject").type),
