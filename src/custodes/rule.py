@@ -16,6 +16,7 @@ from typing import Final
 
 from custodes.engine import Engine
 from custodes.errors import BadRule, CustodesError
+from custodes.lines.whole import read_whole
 from custodes.model.finding import Finding
 from custodes.model.run import NotChecked, RuleUse
 from custodes.rule_file import TABLES_READ, Rule, read_rule, split_sentence
@@ -43,7 +44,7 @@ def load_shelf(extra: Path | None = None) -> list[Rule]:
     """
     pages = [(entry.name, entry.read_text("utf-8")) for entry in resources.files(SHELF).iterdir() if entry.name.endswith(".yml")]
     if extra is not None:
-        pages += [(entry.name, entry.read_text("utf-8")) for entry in extra.glob("*.yml")]
+        pages += [(entry.name, own_text(entry)) for entry in extra.glob("*.yml")]
     shelf: dict[str, Rule] = {}
     for name, text in sorted(pages):
         rule = read_rule(text, name)
@@ -53,6 +54,16 @@ def load_shelf(extra: Path | None = None) -> list[Rule]:
             raise BadRule(f"{name}: code {rule.code} is taken by {shelf[rule.code].place}")
         shelf[rule.code] = rule
     return [shelf[code] for code in sorted(shelf)]
+
+
+def own_text(file: Path) -> str:
+    """Return the text of a company's own rule. Raises `BadRule`."""
+    try:
+        return read_whole(file).decode("utf-8-sig")
+    except OSError as wrong:
+        raise BadRule(f"{file.name} cannot be read: {wrong.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadRule(f"{file.name} is not UTF-8", hint="write it again as UTF-8") from None
 
 
 def run_shelf(

@@ -10,12 +10,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
-
-import yaml
+from typing import Final
 
 from custodes.dialect import bind_sql, output_columns, placeholders
 from custodes.errors import BadRule, UnknownKey
+from custodes.lines.document import read_document
 from custodes.model.tables import STORED_EXTRA, TABLES
 from custodes.model.views import VIEWS
 from custodes.model.words import LEVELS
@@ -182,34 +181,12 @@ class _Reader:
             raise UnknownKey(f"{self.place}: unknown key {unknown!r}; expected {', '.join(sorted(self._known))}")
 
 
-if TYPE_CHECKING:
-    from yaml import SafeLoader as _Loader
-else:  # the reader written in C is ten times as fast; where it was not built, the other reads the same
-    _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Strict(_Loader):
-    """A loader that refuses a key written twice instead of keeping the last, and in which `on` is a word, not a truth value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        own = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        if double := {str(key) for key in own if own.count(key) > 1}:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: key {min(double)!r} stands twice")
-        return dict(super().construct_mapping(node, deep))
-
-
-_Strict.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or letter in "tTfF"]
-    for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def read_rule(text: str, place: str) -> Rule:
     """Read one rule file. Raises `BadRule` or `UnknownKey`, naming `place`, the key, and for SQL the line inside it."""
     try:
-        document = yaml.load(text, Loader=_Strict)  # noqa: S506  # a SafeLoader that refuses doubled keys
-    except yaml.YAMLError as wrong:
-        raise BadRule(f"{place}: {' '.join(str(wrong).split())}") from None
+        document = read_document(text)
+    except ValueError as wrong:
+        raise BadRule(f"{place}: {wrong}") from None
     reader = _Reader(document, place)
     if reader.take("schema") != SCHEMA:
         raise BadRule(f"{place}: expected schema {SCHEMA}")

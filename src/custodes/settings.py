@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from custodes.errors import ConfigError, InputError, UnknownKey, WouldCreate
+from custodes.lines.whole import read_whole
 
 FILE: Final = "custodes.toml"
 SCHEMA: Final = "custodes.settings/1"
@@ -185,7 +186,7 @@ _CHOICES: Final = {
 def read_settings(home: Path) -> Settings:
     """Read `home/custodes.toml`. Raises `WouldCreate` if there is no home, `UnknownKey` or `ConfigError` naming the key."""
     try:
-        text = (home / FILE).read_text("utf-8")
+        text = read_whole(home / FILE).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise WouldCreate(f"{home} is no home: it has no {FILE}") from None
     except OSError as wrong:
@@ -201,8 +202,10 @@ def read_settings(home: Path) -> Settings:
 def refuse_to_overwrite(folder: Path) -> None:
     """Raise `ConfigError` unless a home may be made in this folder: a new or empty one."""
     try:
-        if not folder.exists():
+        if not folder.exists() and not folder.is_symlink():
             return
+        if folder.is_symlink() and not folder.exists():
+            raise ConfigError(f"{folder} is a link that leads nowhere", hint="name a new or empty folder")
         if not folder.is_dir():
             raise ConfigError(f"{folder} is a file", hint="name a new or empty folder")
         names = {entry.name for entry in folder.iterdir()}
@@ -291,18 +294,23 @@ def _part(name: str, body: Mapping[str, object], kind: type | None = None) -> di
 def read_yaml(file: Path) -> object:
     """Return a decoded YAML file of the home, None if it is not there. Raises `ConfigError`."""
     try:
-        return yaml_of(file.read_bytes(), file.name)
-    except FileNotFoundError:
-        return None
+        return yaml_of(read_whole(file), file.name)
     except OSError as wrong:
+        if isinstance(wrong, FileNotFoundError) and not file.is_symlink():
+            return None  # a link that leads nowhere is no missing file: something was to be in force
         raise ConfigError(f"{file.name} cannot be read: {wrong.strerror}") from None
 
 
 def yaml_of(document: bytes, name: str) -> object:
     """Decode the bytes of the YAML file `name`. Raises `ConfigError`."""
-    import yaml
+    from custodes.lines.document import read_document
 
     try:
-        return yaml.safe_load(document)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
-        raise ConfigError(f"{name} is no YAML", hint="see docs/reference/formats.md") from None
+        found = read_document(document.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} is not UTF-8", hint="write it again as UTF-8") from None
+    except ValueError as wrong:
+        raise ConfigError(f"{name} is no YAML: {wrong}", hint="see docs/reference/formats.md") from None
+    if found is None:  # an emptied file must not read as the wish to have none
+        raise ConfigError(f"{name} holds nothing", hint="take the file away if none is to be in force")
+    return found

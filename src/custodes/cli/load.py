@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from custodes.errors import InputError, Refused
+from custodes.lines.whole import read_whole
 
 if TYPE_CHECKING:
     from custodes.context.tables import ContextStore, LoadReport
@@ -113,6 +114,7 @@ def _load(
     """The order matters: what fields are, who may do what, who people are, who is protected, then what happened."""
     tables, documents, accesses = _inventory(folder)
     report = FolderReport()
+    report.unread += [f"{name} lies beside the folder context/, where tables are read" for name in _astray(folder)]
     _adopt(home, documents, report)
     store, now = home.context(), datetime.now(UTC)
     for name, path in tables:
@@ -130,12 +132,12 @@ def _load(
 def _inventory(folder: Path) -> tuple[list[tuple[str, Path]], list[Path], list[Path]]:
     """Return context files by table (staff first, so that unknown actors can be said), documents, access files."""
     try:
-        top = sorted(path for path in folder.iterdir() if path.is_file())
-        inner = sorted((folder / "context").iterdir()) if (folder / "context").is_dir() else []
+        top = sorted(folder.iterdir())
+        inner = sorted((folder / "context").iterdir()) if folder / "context" in top else []
     except OSError as wrong:
-        raise InputError(f"{folder} cannot be read: {wrong.strerror}") from None
+        raise InputError(f"{wrong.filename} cannot be read: {wrong.strerror}") from None
     accesses = [path for path in top if path.name.startswith("accesses") and _is_data(path)]
-    documents = [folder / name for name in _DOCUMENTS if (folder / name).exists()]
+    documents = [folder / name for name in _DOCUMENTS if folder / name in top]  # also a link that leads nowhere: it is then named
     tables = sorted(
         ((path.name.split(".")[0], path) for path in inner if _is_data(path)), key=lambda e: (e[0] != "staff", e[0], e[1])
     )
@@ -146,6 +148,13 @@ def _inventory(folder: Path) -> tuple[list[tuple[str, Path]], list[Path], list[P
     return tables, documents, accesses
 
 
+def _astray(folder: Path) -> list[str]:
+    """Return the names of tables that lie where nobody reads them."""
+    from custodes.model.tables import TABLES
+
+    return sorted(path.name for path in folder.iterdir() if path.name.split(".")[0] in {PROTECTED, *TABLES} and _is_data(path))
+
+
 def _is_data(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(_ENDINGS)
 
@@ -154,7 +163,7 @@ def _adopt(home: Home, documents: Sequence[Path], report: FolderReport) -> None:
     """Put data map and policy in force. Once accesses were recorded a change is a matter for two people."""
     for path in documents:
         try:
-            content = path.read_bytes()
+            content = read_whole(path)
         except OSError as wrong:
             report.unread.append(f"{path.name} cannot be read: {wrong.strerror}")
             continue

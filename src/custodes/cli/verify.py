@@ -41,11 +41,20 @@ def command(*, path: Path, policy: Path | None, tag_key: str | None, tsa: Path |
         key = None if tag_key is None else read_tag_key(tag_key)
     except OSError as wrong:
         raise ConfigError(f"the tag key cannot be read ({wrong.strerror})") from None
-    rules = None if policy is None else policy.read_bytes()
+    rules = None if policy is None else _read(policy)
     report = check(path, rules, key)
     if tsa is not None:
         from custodes.verify.stamp import check_stamp
 
-        check_stamp(path, tsa.read_bytes(), rules, report)
+        check_stamp(path, _read(tsa), rules, report)
     click.echo(report.as_json() if form == "json" else report.as_text())
     return report.exit_code
+
+
+def _read(file: Path) -> bytes:
+    from custodes.lines.whole import read_whole
+
+    try:
+        return read_whole(file, pipes=True)
+    except OSError as wrong:
+        raise ConfigError(f"{file.name} cannot be read ({wrong.strerror})") from None

@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from custodes.errors import UnknownFormat, UnreadableFile
+from custodes.lines.whole import read_whole
 
 FORMATS: Final = ("csv", "ndjson", "parquet")
 _LIMIT: Final = 1 << 20
@@ -67,7 +68,7 @@ def format_of(path: Path) -> str:
 def read_bytes(path: Path) -> bytes:
     """Return the file's bytes, unzipped if it is gzip. Raises `UnreadableFile`."""
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError) as wrong:
         why = getattr(wrong, "strerror", None) or "it is cut off or damaged"

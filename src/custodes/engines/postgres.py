@@ -24,7 +24,7 @@ from custodes.catalogue import (
     Routine,
     Schema,
 )
-from custodes.errors import EngineUnavailable
+from custodes.errors import ConfigError, EngineUnavailable
 
 if TYPE_CHECKING:
     import psycopg
@@ -201,11 +201,16 @@ class Postgres:
 
 
 def connect(url: str) -> Postgres:
-    """Connect to `url` ("postgresql://…", or a libpq connection string). Raises `EngineUnavailable`."""
+    """Connect to `url` ("postgresql://…", or a libpq connection string). Raises `ConfigError`, `EngineUnavailable`."""
     try:
         import psycopg
+        from psycopg.conninfo import conninfo_to_dict
     except ImportError:
         raise EngineUnavailable("the PostgreSQL driver is not installed", hint="pip install 'custodes[guard]'") from None
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:  # the driver would quote the address, and with it perhaps a password
+        raise ConfigError("this is no address of a database", hint="expected postgresql://…, or host=… dbname=…") from None
     with _said():
         connection = psycopg.connect(url, autocommit=True, application_name="custodes guard")
     if connection.info.server_version < _OLDEST:

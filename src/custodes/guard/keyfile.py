@@ -5,6 +5,8 @@ from __future__ import annotations
 from custodes.errors import ConfigError, MissingSecret
 
 LEAST_PASSPHRASE = 12
+_MOST_PASSPHRASE = 1000
+"""Bytes; OpenSSL takes few more."""
 
 
 def generate(passphrase: bytes) -> tuple[bytes, bytes]:
@@ -14,6 +16,8 @@ def generate(passphrase: bytes) -> tuple[bytes, bytes]:
 
     if len(passphrase) < LEAST_PASSPHRASE:
         raise ConfigError(f"a passphrase has {LEAST_PASSPHRASE} or more characters")
+    if len(passphrase) > _MOST_PASSPHRASE or not passphrase.decode(errors="replace").isprintable():
+        raise ConfigError(f"a passphrase is one line of letters that can be typed, at most {_MOST_PASSPHRASE} bytes")
     key = Ed25519PrivateKey.generate()
     sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
     return sealed, key.public_key().public_bytes_raw()

@@ -56,6 +56,8 @@ def recorded_gaps(folder: Path) -> list[Gap]:
 
 def read_witnesses(file: Path, *, strict: bool) -> WitnessClient:
     """Return the client for the witnesses that a policy file names. Raises `ConfigError`."""
+    if file.exists() and not file.is_file():  # the opening of a pipe would wait for a writer
+        raise ConfigError(f"the witnesses' file {file.name} is no regular file")
     try:
         data = file.read_bytes()
     except OSError as wrong:

@@ -7,6 +7,7 @@ directory or exported folder is then hashed again from its contents, a proof is 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ from custodes.verify.folder import walk
 from custodes.verify.verdict import Verdict, VerifyReport
 
 _KEY: Final = re.compile("[0-9a-fA-F]{64}")
+_MOST_KEY: Final = 4096
 
 
 def check(path: Path, policy: bytes | None, tag_key: bytes | None = None) -> VerifyReport:
@@ -55,10 +57,18 @@ def check(path: Path, policy: bytes | None, tag_key: bytes | None = None) -> Ver
 
 def read_tag_key(given: str) -> bytes:
     """Return a tag key from 64 hex digits, or from a file that holds them. Raises `ConfigError`, `OSError`."""
-    text = given if _KEY.fullmatch(given) else Path(given).read_text(encoding="ascii", errors="replace").strip()
+    text = given if _KEY.fullmatch(given) else _first_bytes(given).decode("ascii", "replace").strip()
     if not _KEY.fullmatch(text):
         raise ConfigError("a tag key is 64 hex digits, or a file that holds them")
     return bytes.fromhex(text)
+
+
+def _first_bytes(name: str) -> bytes:
+    """Return the first bytes of a file or pipe, more than a key has; a pipe without a writer is empty."""
+    number = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(number, True)
+    with os.fdopen(number, "rb") as file:
+        return file.read(_MOST_KEY)
 
 
 def _log(path: Path, policy: Policy | None, report: VerifyReport) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from custodes.errors import ConfigError, MissingSecret
+from custodes.lines.whole import read_whole
 
 if TYPE_CHECKING:
     from custodes.catalogue import Database
@@ -47,9 +48,11 @@ def administered(url_file: Path | None) -> Iterator[Database]:
 def address(url_file: Path | None) -> str:
     """Return the administrator's address of the database. Raises `ConfigError`, `MissingSecret`."""
     try:
-        url = url_file.read_text("utf-8").strip() if url_file else os.environ.get(VARIABLE, "")
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise MissingSecret(f"{url_file} cannot be read: {wrong}") from None
+        url = read_whole(url_file).decode().strip() if url_file else os.environ.get(VARIABLE, "")
+    except OSError as wrong:
+        raise MissingSecret(f"{url_file} cannot be read: {wrong.strerror}") from None
+    except UnicodeDecodeError:
+        raise MissingSecret(f"{url_file} is not UTF-8") from None
     if not url:
         raise ConfigError("which database?", hint=f"set {VARIABLE} or give --url-file FILE")
     return url

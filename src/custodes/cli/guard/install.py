@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from custodes.cli.guard.database import HOME, STAFF, URL, address, administered, target_of
+from custodes.errors import InputError
+from custodes.lines.whole import read_whole
 from custodes.model.canonical import Json
 
 
@@ -38,10 +40,20 @@ def command(*, system: str, home: Path, url_file: Path | None, staff: tuple[str,
     from custodes.home import Home
     from custodes.ledger.leaf import Kind
 
+    reviewed = _read(file)
     with Home.open(home) as opened, administered(url_file) as database:
         target, url = target_of(opened, system, staff), address(url_file)
-        plan = install(database, target, file.read_text("utf-8"), staff=lambda login: connect_as(url, login), tried=tried)
+        plan = install(database, target, reviewed, staff=lambda login: connect_as(url, login), tried=tried)
         record: dict[str, Json] = {"what": INSTALLED, "system": system, "plan": plan.digest, "catalogue": plan.catalogue}
         index = opened.record(Kind.POLICY, {**record, "staff": len(staff), OBJECTS: objects(database, target)})
     click.echo(f"{len(plan.views)} tables of {system} are guarded for {len(staff)} logins; recorded as leaf {index}", err=True)
     return 0
+
+
+def _read(plan: Path) -> str:
+    try:
+        return read_whole(plan, pipes=True).decode()
+    except OSError as wrong:
+        raise InputError(f"{plan.name} cannot be read: {wrong.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{plan.name} is not UTF-8, and so no plan of `custodes guard plan`") from None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from custodes.cli.ledger.place import HOME, ledger_of
 from custodes.errors import InputError
+from custodes.lines.whole import read_whole
 from custodes.model.canonical import Json, canonical
 
 if TYPE_CHECKING:
@@ -27,7 +29,12 @@ _MONTH: Final = r"[0-9]{4}-(0[1-9]|1[0-2])"
 @HOME
 @click.option("--leaf", type=click.IntRange(0), help="Index of an entry: a proof, or with -o NAME.custodes-bundle a bundle.")
 @click.option("--subject", metavar="PSEUDONYM", help="All entries about a subject (s-…), and that these are all.")
-@click.option("--subject-from", type=click.File("r"), metavar="FILE", help="Likewise, the company's own id in a file; - is stdin.")
+@click.option(
+    "--subject-from",
+    type=click.Path(allow_dash=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Likewise, the company's own id in a file; - is stdin.",
+)
 @click.option(
     "--subject-key",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -45,7 +52,7 @@ def command(  # as click calls it
     home: Path,
     leaf: int | None,
     subject: str | None,
-    subject_from: TextIO | None,
+    subject_from: Path | None,
     subject_key: Path | None,
     since: str | None,
     until: str | None,
@@ -162,15 +169,17 @@ def _hand_out(home: Home, data: bytes, kind: str, output: Path, *, with_actor: b
     write_private(output, data)
 
 
-def _tag_key(home: Home, subject: str | None, subject_from: TextIO | None, subject_key: Path | None) -> bytes:
+def _tag_key(home: Home, subject: str | None, subject_from: Path | None, subject_key: Path | None) -> bytes:
     """Return k_tag of the subject that was asked for."""
     from custodes.verify.check import read_tag_key
 
     if subject_key is not None:
-        return read_tag_key(str(subject_key))
+        try:
+            return read_tag_key(str(subject_key))
+        except OSError as wrong:
+            raise InputError(f"{subject_key.name} cannot be read ({wrong.strerror})") from None
     if subject_from is not None:
-        lines = subject_from.read().split("\n")
-        subject = home.pseudonyms.of("subject", lines[0].strip())
+        subject = home.pseudonyms.once("subject", _first_line(subject_from))
     if subject is None or not subject.startswith("s-"):
         raise InputError("a subject's pseudonym starts with s-", hint="give a company id in a file: --subject-from FILE")
     key = home.tag_key(subject)
@@ -180,6 +189,20 @@ def _tag_key(home: Home, subject: str | None, subject_from: TextIO | None, subje
             hint="after an erasure only the subject still has the key: --subject-key FILE",
         )
     return key
+
+
+def _first_line(file: Path) -> str:
+    """Return the id in a file, or on stdin (`-`)."""
+    try:
+        data = sys.stdin.buffer.readline() if str(file) == "-" else read_whole(file, pipes=True)
+        name = data.decode("utf-8-sig").split("\n")[0].strip()
+    except OSError as wrong:
+        raise InputError(f"{file.name} cannot be read ({wrong.strerror})") from None
+    except UnicodeDecodeError:
+        name = ""
+    if not name:
+        raise InputError(f"{file.name}: expected the company's id of one person, as UTF-8, in its first line")
+    return name
 
 
 def _month(text: str | None) -> str | None:

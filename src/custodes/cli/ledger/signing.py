@@ -13,6 +13,7 @@ import click
 
 from custodes.cli.ledger.place import HOME
 from custodes.errors import InputError, MissingSecret, Refused
+from custodes.lines.whole import read_whole
 
 if TYPE_CHECKING:
     from custodes.guard.approval import Statement
@@ -82,7 +83,7 @@ def passphrase(file: Path | None, *, twice: bool = False) -> bytes:
 def read(file: Path) -> bytes:
     """Return a file's bytes. Raises `MissingSecret`."""
     try:
-        return file.read_bytes()
+        return read_whole(file, pipes=True)
     except OSError as wrong:
         raise MissingSecret(f"{file.name} cannot be read: {wrong.strerror}") from None
 

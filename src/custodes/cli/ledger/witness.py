@@ -78,15 +78,15 @@ def serve(*, listen: str, key: Path, state: Path, logs: tuple[Path, ...]) -> int
     \b
     custodes ledger witness serve --listen 127.0.0.1:8100 --key w.key --state w.sqlite --log company-a.vkey --log company-b.vkey
     """  # noqa: D301  # click reads \b as "do not rewrap"
+    from custodes.cli.ledger.signing import read
     from custodes.ledger.cosigner import Cosigner
-    from custodes.ledger.segments import read_bytes
     from custodes.ledger.witness import Server, Witness
     from custodes.ledger.witness_state import State
 
     keys = _log_keys(logs)
     with (
         State.open(state) as memory,
-        Server(_address(listen), Witness(Cosigner.from_bytes(read_bytes(key)), memory, keys)) as server,
+        Server(_address(listen), Witness(Cosigner.from_bytes(read(key)), memory, keys)) as server,
     ):
         names = ", ".join(dict.fromkeys(one.name for one in keys))
         click.echo(f"watching {names}; stop with Ctrl-C", err=True)
@@ -157,10 +157,10 @@ def _serve(server: Server) -> int:
 
 def _log_keys(files: tuple[Path, ...]) -> list[Key]:
     """Read the keys of logs as a policy would: no unknown type, none of low order, none twice."""
+    from custodes.cli.ledger.signing import read
     from custodes.ledger.policy import parse_policy
-    from custodes.ledger.segments import read_bytes
 
-    words = [line.split() for file in files for line in read_bytes(file).decode("utf-8", "replace").splitlines()]
+    words = [line.split() for file in files for line in read(file).decode("utf-8", "replace").splitlines()]
     lines = [line if line[0] == "log" else ["log", *line] for line in words if line and line[0] != "quorum" and line[0][0] != "#"]
     policy = parse_policy("".join(f"{' '.join(line)}\n" for line in [*lines, ["quorum", "none"]]).encode())
     if not policy.logs:
