@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from small_worlds import DAY, START, Found, Row, World, agrees, bare, ends, held, looks, moments, rows, verdicts
+from small_worlds import DAY, START, Found, Row, World, agrees, bare, ends, held, looks, moments, rows, verdicts, with_core
 
 from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
 
@@ -154,7 +154,7 @@ def circles(draw: st.DrawFn) -> World:
 
 
 test_linked = agrees(
-    "D03", ("access", "target", "link", "bond", "found", "all_read", "level"), circles(), linked, least=3, beyond=BEYOND
+    "D03", ("access", "target", "link", "bond", "found", "all_read", "level"), circles(), linked, {"beyond": BEYOND}, fires=3
 )
 
 
@@ -194,26 +194,30 @@ def known_first(world: World) -> Found:
 test_known_first = agrees(
     "D03",
     ("access", "target", "found", "level"),
-    st.fixed_dictionaries(
-        {
-            "looks": looks(
-                5, 9, subject=st.sampled_from(["s0", "s0", "n1", "n2"]), actor=st.sampled_from(["a1", "a1", "a2"]), time=moments
-            ),
-            "links": st.just(
-                [{"subject": "s0", "other": "n1", "kind": "contact"}, {"subject": "n2", "other": "s0", "kind": "contact"}]
-            ),
-            "relations": rows(
-                1,
-                3,
-                actor=st.sampled_from(["a1", "a2"]),
-                subject=st.sampled_from(["s0", "s0", "n1"]),
-                kind=st.sampled_from(["family", "family", "self"]),
-                valid_from=ends,
-                valid_to=ends,
-            ),
-            "flags": st.just([]),
-            "explanations": verdicts(2, template=st.just("E2"), strength=st.just(3)),
-        }
+    with_core(
+        st.fixed_dictionaries(
+            {
+                "looks": looks(
+                    3, 7, subject=st.sampled_from(["s0", "n1", "n2"]), actor=st.sampled_from(["a1", "a2"]), time=moments
+                ),
+                "links": st.just(
+                    [{"subject": "s0", "other": "n1", "kind": "contact"}, {"subject": "n2", "other": "s0", "kind": "contact"}]
+                ),
+                "relations": rows(
+                    1,
+                    3,
+                    actor=st.sampled_from(["a1", "a1", "a2"]),
+                    subject=st.sampled_from(["s0", "s0", "n1"]),
+                    kind=st.sampled_from(["family", "family", "self"]),
+                    valid_from=ends,
+                    valid_to=ends,
+                ),
+                "flags": st.just([]),
+                "explanations": verdicts(2, template=st.just("E2"), strength=st.just(3)),
+            }
+        ),
+        [{"subject": "s0"}, {"subject": "n1", "time": START + WEEK}, {"subject": "n2", "time": START + WEEK + DAY}],
+        actor="a1",
     ),
     known_first,
 )
@@ -266,7 +270,7 @@ def rings(draw: st.DrawFn) -> World:
     }
 
 
-test_ring = agrees("D08", ("access", "circle", "readers", "shared", "level"), rings(), ring, least=3, crowd=3)
+test_ring = agrees("D08", ("access", "circle", "readers", "shared", "level"), rings(), ring, {"crowd": 3}, fires=3)
 
 
 # — D08 a list that was divided —
@@ -328,8 +332,6 @@ test_divided = agrees(
     ("access", "readers", "shared", "level"),
     lists(),
     divided,
-    least=3,
-    alone=ALONE,
-    meetings=MEETINGS,
-    shunned=SHUNNED,
+    {"alone": ALONE, "meetings": MEETINGS, "shunned": SHUNNED},
+    fires=3,
 )

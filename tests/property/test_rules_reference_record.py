@@ -158,7 +158,7 @@ def _facts(some: list[Row]) -> list[Row]:
     return [{"access": row["access"], "actor": row["actor"], "time": row["time"], "system": "crm"} for row in some]
 
 
-test_guarded = agrees("D19", ("access", "actor", "subject", "level"), guards(), guarded, burst=3)
+test_guarded = agrees("D19", ("access", "actor", "subject", "level"), guards(), guarded, {"burst": 3}, fires=3)
 
 
 # — D09 those who watch others —
