@@ -9,6 +9,7 @@ Requests that wait while one is being recorded are recorded together: a commit c
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -81,8 +82,11 @@ class Gate:
             raise InputError("the request names another subject or actor than the one it came with")
         digest = self._digest(request)
         wanted = _Wanted(now, request, identity, seams.facts(request, identity, now, key), digest)
+        began = time.monotonic()
         try:
             self._record(wanted)
+            if time.monotonic() - began > seams.limits.patience.total_seconds():
+                raise Outage("the ledger answers too slowly: nothing was released")  # it is on record, and counts
         except Outage:
             if seams.glass is None or request.reason_code not in BREAK_GLASS:
                 raise

@@ -69,10 +69,14 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`lease_max`: no lease lasts longer. `minimise`: category → how a value of it is shown (network · pseudonym · none · null)."""
+    """`lease_max`: no lease lasts longer. `minimise`: category → how a value of it is shown (network · pseudonym · none · null).
+
+    `patience`: a record that took longer is there, and nothing is released under it.
+    """
 
     lease_max: timedelta = timedelta(minutes=15)
     minimise: Mapping[str, str] = field(default_factory=dict)
+    patience: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
