@@ -81,19 +81,16 @@ def build_looks(engine: Engine, around: str | None) -> None:
     """Make `looks`, after `build_copies`, field sets and staff. `around`: keep only looks at the subjects of this access."""
     for sql in (_PUBLIC, _OPENED, _WORDS):
         engine.run(sql)
-    for number, (_, source) in enumerate(_CODED.items()):
-        engine.run(f"DROP TYPE IF EXISTS coded_{number}")
+    for column, source in _CODED.items():
+        engine.run(f"DROP TYPE IF EXISTS coded_{column}")
         engine.run(
-            f"CREATE TYPE coded_{number} AS ENUM (SELECT DISTINCT word FROM ({source}) WHERE word IS NOT NULL ORDER BY word)"
+            f"CREATE TYPE coded_{column} AS ENUM (SELECT DISTINCT word FROM ({source}) WHERE word IS NOT NULL ORDER BY word)"
         )
-    kept = ", ".join(f"CAST({column} AS coded_{number}) AS {column}" for number, column in enumerate(_CODED))
+    coded = ", ".join(f"CAST({_FROM.get(column, f'a.{column}')} AS coded_{column}) AS {column}" for column in _CODED_FIRST)
     engine.run("DROP VIEW IF EXISTS looks")
     within, made = _within(engine, around), "CREATE OR REPLACE TABLE stored_looks AS"
     for first, last in _slices(engine):
-        engine.run(
-            f"""{made} SELECT access, subject, time, reason, deliberate, break_glass, derived, derived_from, public_only, {kept}
-                FROM ({_LOOKS.format(within=within, first=first, last=last)})"""
-        )
+        engine.run(f"{made} {_LOOKS.format(within=within, first=first, last=last, coded=coded)}")
         made = "INSERT INTO stored_looks"
     for name in ("opened", "stored_words"):
         engine.run(f"DROP TABLE {name}")
@@ -128,11 +125,11 @@ def _within(engine: Engine, around: str | None) -> str:
         f"""
         CREATE OR REPLACE TABLE around AS
         WITH wanted AS (SELECT leaf FROM stored_accesses WHERE access_id = {wanted})
-        SELECT subject FROM stored_touches WHERE leaf IN (SELECT leaf FROM wanted)
-        UNION SELECT subject FROM opened WHERE leaf IN (SELECT leaf FROM wanted)
+        SELECT w.leaf, t.subject FROM wanted w LEFT JOIN stored_touches t ON t.leaf = w.leaf
+        UNION SELECT leaf, subject FROM opened WHERE leaf IN (SELECT leaf FROM wanted)
         """
     )
-    return f"(a.access_id = {wanted} OR s.subject IN (SELECT subject FROM around))"
+    return "(a.leaf IN (SELECT leaf FROM around) OR s.subject IN (SELECT subject FROM around WHERE subject IS NOT NULL))"
 
 
 _SLICE: Final = 4_000_000
@@ -157,6 +154,8 @@ _CODED: Final = {
     "entity": "SELECT entity AS word FROM staff_spans",
     "manager": "SELECT manager AS word FROM staff_spans",
 }
+_CODED_FIRST: Final = ("actor", "human", "actor_kind", "action", "system", "fieldset", "subject_scope", "purpose")
+_FROM: Final = {"human": "coalesce(a.on_behalf_of, a.actor)"}
 """Columns of `looks` with few distinct words, kept as codes: a third of the memory; to every reader they are texts that compare and
 join as fast as numbers.
 """
@@ -168,33 +167,45 @@ SELECT fieldset, count(field) AS fields,
 FROM fieldsets GROUP BY fieldset
 """
 _LOOKS: Final = f"""
-WITH touched AS (
-  SELECT leaf, subject, certainty FROM stored_touches WHERE leaf BETWEEN {{first}} AND {{last}}
+WITH asked AS (
+  SELECT a.leaf, a.time, {{coded}}, a.reason, a.deliberate, a.break_glass, a.derived, a.derived_from
+  FROM stored_accesses a
+  WHERE a.leaf BETWEEN {{first}} AND {{last}} AND {_IS_LOOK}
+), touched AS (
+  SELECT leaf, subject, CAST(certainty AS coded_certainty) AS certainty
+  FROM stored_touches WHERE leaf BETWEEN {{first}} AND {{last}}
 ), often AS (
   SELECT leaf FROM touched GROUP BY leaf HAVING count(*) > 1
 ), subjects_of AS (
-  SELECT t.leaf, t.subject, t.certainty, 'direct' AS via, CAST(NULL AS VARCHAR) AS copied
+  SELECT t.leaf, t.subject, t.certainty, CAST('direct' AS coded_via) AS via, CAST(NULL AS coded_fieldset) AS copied
   FROM touched t WHERE t.leaf NOT IN (SELECT leaf FROM often)
   UNION ALL
-  SELECT t.leaf, t.subject, min(t.certainty), 'direct', NULL
+  SELECT t.leaf, t.subject, CAST(min(t.certainty) AS coded_certainty), CAST('direct' AS coded_via), NULL
   FROM touched t WHERE t.leaf IN (SELECT leaf FROM often) GROUP BY t.leaf, t.subject
   UNION ALL
-  SELECT leaf, subject, certainty, 'derived', fieldset FROM opened
+  SELECT leaf, subject, CAST(certainty AS coded_certainty), CAST('derived' AS coded_via), CAST(fieldset AS coded_fieldset)
+  FROM opened
+), facts AS (
+  SELECT TRY_CAST(fieldset AS coded_fieldset) AS fieldset, fields, public_only FROM fieldset_facts
+), posted AS (
+  SELECT TRY_CAST(actor AS coded_human) AS actor, valid_from, valid_to, CAST(unit AS coded_unit) AS unit,
+    CAST(country AS coded_country) AS country, CAST(entity AS coded_entity) AS entity, CAST(manager AS coded_manager) AS manager
+  FROM staff_spans
 )
-SELECT b.* EXCLUDE (own_fields, copied), coalesce(f.public_only, 0) AS public_only,
+SELECT a.leaf AS access, s.subject,
+  coalesce(s.via, CASE WHEN a.derived_from IS NULL THEN CAST('direct' AS coded_via) ELSE CAST('derived' AS coded_via) END) AS via,
+  s.certainty, a.time, a.actor, a.human, a.actor_kind, a.action, a.system,
+  CASE WHEN coalesce(o.fields, 0) = 0 AND s.copied IS NOT NULL THEN s.copied ELSE a.fieldset END AS fieldset,
+  a.subject_scope, a.purpose, a.reason, a.deliberate, a.break_glass, a.derived, a.derived_from,
+  coalesce(CASE WHEN coalesce(o.fields, 0) = 0 AND s.copied IS NOT NULL THEN f.public_only ELSE o.public_only END, 0)
+    AS public_only,
   p.unit, p.country, p.entity, p.manager
-FROM (
-  SELECT a.leaf AS access, s.subject, coalesce(s.via, CASE WHEN a.derived_from IS NULL THEN 'direct' ELSE 'derived' END) AS via,
-    s.certainty, a.time, a.actor, coalesce(a.on_behalf_of, a.actor) AS human, a.actor_kind, a.action, a.system,
-    CASE WHEN coalesce(o.fields, 0) = 0 THEN coalesce(s.copied, a.fieldset) ELSE a.fieldset END AS fieldset,
-    a.subject_scope, a.purpose, a.reason, a.deliberate, a.break_glass, a.derived, a.derived_from, o.fields AS own_fields, s.copied
-  FROM stored_accesses a
-  LEFT JOIN subjects_of s ON s.leaf = a.leaf
-  LEFT JOIN fieldset_facts o ON o.fieldset = a.fieldset
-  WHERE a.leaf BETWEEN {{first}} AND {{last}} AND {_IS_LOOK} AND {{within}}
-) b
-LEFT JOIN fieldset_facts f ON f.fieldset = b.fieldset
-LEFT JOIN staff_spans p ON p.actor = b.human AND p.valid_from <= b.time AND b.time < p.valid_to
+FROM asked a
+LEFT JOIN subjects_of s ON s.leaf = a.leaf
+LEFT JOIN facts o ON o.fieldset = a.fieldset
+LEFT JOIN facts f ON f.fieldset = s.copied
+LEFT JOIN posted p ON p.actor = a.human AND p.valid_from <= a.time AND a.time < p.valid_to
+WHERE {{within}}
 """
 """One row per access and subject: `certain` < `estimate` < `upper_bound`, so the best certainty is the least. The fields of an
 opened copy are those of the export that wrote it, unless the opening names its own.
