@@ -115,7 +115,7 @@ def _folder(out: Path) -> Path:
 def _clear(folder: Path) -> None:
     """Remove the files of an earlier world, its truth first: from here on it is no finished world."""
     (folder / "truth.json").unlink(missing_ok=True)
-    for path in [*folder.glob("accesses-*.ndjson"), *folder.glob("context/*.csv")]:
+    for path in [*folder.glob("accesses-*.ndjson"), *folder.glob("context/*.csv"), *folder.glob("context/*.part")]:
         path.unlink()
 
 
@@ -251,6 +251,7 @@ class _World:
 
     def live(self, progress: Callable[[int, int], None] | None) -> None:
         """Let the innocent days pass, and write each when it is over."""
+        self._context.spill(self._folder / "context")
         dice = Dice(self._seed, "links")
         for left, right, word, since in draw_links(self._company.subjects, dice):
             self._context.add("links", subject=left.id, other=right.id, kind=word, since=since)

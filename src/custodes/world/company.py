@@ -6,7 +6,7 @@ put into random order: nobody can tell the cast by where a row stands.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -325,26 +325,25 @@ class Company:
         return [one for unit in self.units(prefix) for one in self.by_unit[unit]]
 
 
-def draw_links(subjects: Sequence[Subject], dice: Dice) -> list[tuple[Subject, Subject, str, int]]:
-    """Return links among subjects, heavy-tailed; well-known (protected) persons have many. Fills `friends`."""
+def draw_links(subjects: Sequence[Subject], dice: Dice) -> Iterator[tuple[Subject, Subject, str, int]]:
+    """Yield links among subjects, heavy-tailed; well-known (protected) persons have many. Fills `friends` on the way."""
     words = ("follows", "follows", "follows", "contact", "contact", "household", "device", "employer")
-    count, links = len(subjects), []
+    count = len(subjects)
 
-    def tie(left: Subject, right: Subject) -> None:
-        if left is not right:
-            if dice.roll() < 0.5:
-                left, right = right, left
-            links.append((left, right, dice.one(words), -dice.moment(0, 100 * WEEK)))
+    def pairs() -> Iterator[tuple[Subject, Subject]]:
+        for _ in range(int(count * 1.1)):
+            yield subjects[int(count * dice.roll() ** 2.2)], subjects[int(count * dice.roll() ** 1.2)]
+        for subject in subjects:
+            if subject.protected and subject.kind == "person":
+                for _ in range(dice.between(6, 26)):
+                    yield subject, subjects[dice.below(count)]
+
+    for one, other in pairs():
+        if one is not other:
+            left, right = (other, one) if dice.roll() < 0.5 else (one, other)
             left.friends.append(right)
             right.friends.append(left)
-
-    for _ in range(int(count * 1.1)):
-        tie(subjects[int(count * dice.roll() ** 2.2)], subjects[int(count * dice.roll() ** 1.2)])
-    for subject in subjects:
-        if subject.protected and subject.kind == "person":
-            for _ in range(dice.between(6, 26)):
-                tie(subject, subjects[dice.below(count)])
-    return links
+            yield left, right, dice.one(words), -dice.moment(0, 100 * WEEK)
 
 
 def _weight(unit: str) -> float:

@@ -7,7 +7,8 @@ plants are merged and sorted, by one piece of code and one stream of chance: not
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,6 +23,8 @@ from custodes.world.dice import Dice
 
 PROTECTED: Final = ("subject", "class", "enrolled", "expires")
 ROWS_PER_FILE: Final = 250_000
+ROWS_HELD: Final = 50_000
+"""Rows of one context table that stay in memory."""
 _MIX: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 2**64 - 1
 
@@ -115,20 +118,35 @@ class AccessBook:
 
 
 class ContextBook:
-    """Context rows by table, written once, sorted by their own values: order tells nothing."""
+    """Context rows by table, written once, sorted by their own values: order tells nothing.
+
+    Once `spill` has named a folder, at most `ROWS_HELD` rows of each table stay in memory; the others wait there in sorted parts,
+    which `write` merges and removes.
+    """
 
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
-        self._rows: dict[str, list[Mapping[str, object]]] = {name: [] for name in TABLES}
+        self._lines: dict[str, list[list[str]]] = {name: [] for name in TABLES}
+        self._plans = {name: _plan(table) for name, table in TABLES.items()}
         self._protected: list[tuple[str, str, int, int | None]] = []
+        self._folder: Path | None = None
+        self._parts: dict[str, list[Path]] = {name: [] for name in TABLES}
+
+    def spill(self, folder: Path) -> None:
+        """Let rows that are too many to hold wait in `folder`."""
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
 
     def add(self, table: str, **columns: object) -> None:
         """Take one row; times are whole microseconds, missing columns stay empty."""
-        self._rows[table].append(columns)
+        self.add_row(table, columns)
 
     def add_row(self, table: str, columns: Mapping[str, object]) -> None:
-        """Take one row given as a mapping."""
-        self._rows[table].append(columns)
+        """Take one row given as a mapping, as it is now: what becomes of the mapping later does not count."""
+        lines = self._lines[table]
+        lines.append(self._line(self._plans[table], columns))
+        if self._folder is not None and len(lines) >= ROWS_HELD:
+            self._put_aside(table, self._folder)
 
     def enrol(self, subject: str, word: str, enrolled: int, expires: int | None = None) -> None:
         """Put a subject under the protection of a class."""
@@ -138,39 +156,56 @@ class ContextBook:
         """Write one CSV file for each table that has rows, and `protected.csv`."""
         folder.mkdir(exist_ok=True)
         for name, table in TABLES.items():
-            if self._rows[name]:
-                lines = sorted(self._lines(table))
-                self._save(folder / f"{name}.csv", [column.name for column in table.columns], lines)
+            lines, parts = sorted(self._lines[name]), self._parts[name]
+            if lines or parts:
+                _save(folder / f"{name}.csv", [column.name for column in table.columns], merge(*map(_read, parts), lines))
+            for part in parts:
+                part.unlink()
         shown = self._calendar.seconds
         protected = sorted([s, w, shown(e), "" if x is None else shown(x)] for s, w, e, x in self._protected)
-        self._save(folder / "protected.csv", list(PROTECTED), protected)
+        _save(folder / "protected.csv", list(PROTECTED), protected)
 
-    def _lines(self, table: Table) -> Iterable[list[str]]:
+    def _put_aside(self, table: str, folder: Path) -> None:
+        parts = self._parts[table]
+        part = folder / f"{table}.{len(parts) + 1}.part"
+        _save(part, None, sorted(self._lines[table]))
+        parts.append(part)
+        self._lines[table] = []
+
+    def _line(self, plan: Sequence[tuple[str, str, bool]], row: Mapping[str, object]) -> list[str]:
         end, shown = self._calendar.end, self._calendar.seconds
-        plan = [(column.name, column.kind, column.name in _ENDINGS.get(table.name, ())) for column in table.columns]
-        for row in self._rows[table.name]:
-            line = []
-            for name, kind, ending in plan:
-                value = row.get(name)
-                if value is None:
-                    line.append("")
-                elif kind == "time":
-                    # What had not ended when the export was made has no end in it.
-                    line.append("" if ending and int(value) >= end else shown(int(value)))  # type: ignore[call-overload]  # times are int
-                elif kind == "bool":
-                    line.append("true" if value else "false")
-                elif isinstance(value, list):
-                    line.append(";".join(str(item) for item in value))
-                else:
-                    line.append(str(value))
-            yield line
+        line = []
+        for name, kind, ending in plan:
+            value = row.get(name)
+            if value is None:
+                line.append("")
+            elif kind == "time":
+                # What had not ended when the export was made has no end in it.
+                line.append("" if ending and int(value) >= end else shown(int(value)))  # type: ignore[call-overload]  # times are int
+            elif kind == "bool":
+                line.append("true" if value else "false")
+            elif isinstance(value, list):
+                line.append(";".join(str(item) for item in value))
+            else:
+                line.append(str(value))
+        return line
 
-    @staticmethod
-    def _save(path: Path, header: list[str], lines: Iterable[list[str]]) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+
+def _plan(table: Table) -> list[tuple[str, str, bool]]:
+    return [(column.name, column.kind, column.name in _ENDINGS.get(table.name, ())) for column in table.columns]
+
+
+def _save(path: Path, header: list[str] | None, lines: Iterable[list[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if header is not None:
             writer.writerow(header)
-            writer.writerows(lines)
+        writer.writerows(lines)
+
+
+def _read(path: Path) -> Iterator[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.reader(file)
 
 
 _ENDINGS: Final = {
