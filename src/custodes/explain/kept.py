@@ -36,7 +36,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "explanations": ("look", "access", "subject", "template", "strength", "evidence_table", "evidence_key"),
     "flags": ("look", "access", "subject", "template", "code", "evidence_table", "evidence_key"),
     "lacks": ("look", "access", "subject", "token", "evidence_table", "evidence_key"),
-    "residue": tuple(VIEWS["looks"]),
+    "residue": ("look",),
 }
 _COPIES: Final = ("object", "subject", "certainty", "fieldset", "written")
 _TYPES: Final = {
@@ -121,14 +121,16 @@ class Keep:
             return
         self._accesses.register(engine, only=self._new)
         looks.build_looks(engine, None)
-        engine.run("DROP VIEW looks")
-        shown = ", ".join(_as_text(name, f"look + {self._state.looks}") for name in _LOOKS)
-        first = ", ".join(looks.shown(column) for column in _LOOKS)
-        engine.run(f"CREATE OR REPLACE TABLE new_looks AS SELECT {shown} FROM (SELECT {first} FROM stored_looks) AS made")
-        engine.run("DROP TABLE stored_looks")
         self._accesses.register(engine)
-        engine.run("CREATE OR REPLACE VIEW every_look AS SELECT * FROM kept_looks UNION ALL SELECT * FROM new_looks")
-        engine.run("CREATE OR REPLACE VIEW looks AS SELECT * FROM every_look")
+        made = ", ".join(_as_text(name, f"look + {self._state.looks}") for name in _LOOKS)
+        engine.run(f"CREATE OR REPLACE TABLE made_looks AS SELECT {made} FROM looks")
+        engine.run("DROP VIEW looks")
+        engine.run("DROP TABLE stored_looks")
+        kept = f"SELECT {', '.join(_LOOKS)} FROM kept_looks UNION ALL SELECT {', '.join(_LOOKS)} FROM made_looks"
+        looks.hold(engine, kept)
+        engine.run(f"CREATE OR REPLACE VIEW old_looks AS SELECT * FROM held_looks WHERE look < {self._state.looks}")
+        engine.run(f"CREATE OR REPLACE VIEW new_looks AS SELECT * FROM held_looks WHERE look >= {self._state.looks}")
+        engine.run("CREATE OR REPLACE VIEW looks AS SELECT * FROM held_looks")
 
     # — in the place of explaining all of them —
 
@@ -149,14 +151,15 @@ class Keep:
         return explained, Kept(self._asked, explained.looks - self._asked, "")
 
     def _whole_again(self, engine: Engine) -> None:
-        engine.run("DROP VIEW looks")
+        for name in ("looks", "new_looks", "old_looks"):
+            engine.run(f"DROP VIEW {name}")
+        engine.run("DROP TABLE held_looks")  # its codes are about to be made anew
         if not self._new_copies:
             looks.build_copies(engine)
         looks.build_looks(engine, None)
 
     def _resume(self, engine: KeepingEngine, templates: Sequence[Template], policy: Policy, loaded: set[str]) -> Explained:
-        names = ", ".join(_LOOKS)
-        engine.run(f"CREATE OR REPLACE TABLE asked_looks AS SELECT {names} FROM every_look WHERE look IN (SELECT look FROM asked)")
+        engine.run("CREATE OR REPLACE TABLE asked_looks AS SELECT * FROM held_looks WHERE look IN (SELECT look FROM asked)")
         self._asked = int(str(engine.rows("SELECT count(*) FROM asked_looks")[0][0]))
         for name in VERDICTS:
             columns = (*_COLUMNS[name], "run")
@@ -175,8 +178,11 @@ class Keep:
             engine.run(f"ALTER TABLE {name} RENAME TO fresh_{name}")
             listed = ", ".join(_COLUMNS[name])
             # In memory: rules read each of them many times, and the files again and again would cost more.
-            engine.run(f"CREATE TABLE {name} AS SELECT {listed} FROM kept_{name} UNION ALL SELECT {listed} FROM fresh_{name}")
-        _point(engine, "SELECT * FROM every_look")
+            both = f"SELECT {listed} FROM kept_{name} UNION ALL SELECT {listed} FROM fresh_{name}"
+            if name == "residue":
+                both = f"SELECT * FROM held_looks WHERE look IN ({both})"
+            engine.run(f"CREATE TABLE {name} AS {both}")
+        _point(engine, "SELECT * FROM held_looks")
         duties.judge(engine)
         counts = engine.rows("SELECT template, count(DISTINCT look) FROM explanations GROUP BY template ORDER BY template")
         return replace(
@@ -276,10 +282,10 @@ class Keep:
         touched.compare(engine, self._context, before, [name for name in changed if name not in touched.NO_REASON])
         if touched.jobs_hang_on(engine):
             return "the change ticket of a job differs"
-        touched.find(engine, "kept_looks")
+        touched.find(engine, "old_looks")
         engine.run(
             """CREATE OR REPLACE TABLE asked AS SELECT look FROM new_looks UNION SELECT look FROM touched
-               UNION SELECT k.look FROM kept_looks k
+               UNION SELECT k.look FROM old_looks k
                INNER JOIN (SELECT subject, min(time) AS since FROM new_looks WHERE subject IS NOT NULL GROUP BY subject) n
                ON n.subject = k.subject AND n.since <= k.time"""
         )
@@ -348,7 +354,7 @@ class _Course:
             )
         _point(
             engine,
-            f"SELECT * FROM asked_looks UNION ALL SELECT * FROM kept_looks WHERE look NOT IN (SELECT look FROM asked) AND {near}",
+            f"SELECT * FROM asked_looks UNION ALL SELECT * FROM old_looks WHERE look NOT IN (SELECT look FROM asked) AND {near}",
         )
 
     def judged(self) -> None:

@@ -81,7 +81,7 @@ def build_looks(engine: Engine, around: str | None) -> None:
     """Make `looks`, after `build_copies`, field sets and staff. `around`: keep only looks at the subjects of this access."""
     for sql in (_PUBLIC, _OPENED, _WORDS):
         engine.run(sql)
-    for column, source in _CODED.items():
+    for column, source in CODED.items():
         engine.run(f"DROP TYPE IF EXISTS coded_{column}")
         engine.run(
             f"CREATE TYPE coded_{column} AS ENUM (SELECT DISTINCT word FROM ({source}) WHERE word IS NOT NULL ORDER BY word)"
@@ -96,6 +96,16 @@ def build_looks(engine: Engine, around: str | None) -> None:
         engine.run(f"DROP TABLE {name}")
     columns = ", ".join(shown(column) for column in VIEWS["looks"])
     engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks")
+
+
+def hold(engine: Engine, source: str) -> None:
+    """Make table `held_looks` of the rows of a SELECT, in the form in which looks are held."""
+    for column in CODED:
+        engine.run(f"DROP TYPE IF EXISTS coded_{column}")
+        words = f"SELECT DISTINCT {column} FROM ({source}) WHERE {column} IS NOT NULL ORDER BY {column}"
+        engine.run(f"CREATE TYPE coded_{column} AS ENUM ({words})")
+    columns = ", ".join(f"CAST({name} AS coded_{name}) AS {name}" if name in CODED else name for name in VIEWS["looks"])
+    engine.run(f"CREATE OR REPLACE TABLE held_looks AS SELECT {columns} FROM ({source})")
 
 
 def _slices(engine: Engine) -> list[tuple[int, int]]:
@@ -138,7 +148,7 @@ CREATE OR REPLACE TABLE stored_words AS
 SELECT DISTINCT actor, coalesce(on_behalf_of, actor) AS human, actor_kind, action, system, fieldset, subject_scope, purpose
 FROM stored_accesses
 """
-_CODED: Final = {
+CODED: Final = {
     "via": "SELECT unnest(['direct', 'derived']) AS word",
     "certainty": "SELECT certainty AS word FROM stored_touches UNION SELECT certainty FROM copies",
     "actor": "SELECT actor AS word FROM stored_words",
