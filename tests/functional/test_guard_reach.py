@@ -645,3 +645,10 @@ def test_what_the_guard_made_and_somebody_changed_is_an_open_way(scene: Scene, c
     home.record(7, {"what": "guard uninstalled", "system": "crm"}, scene.company.now)  # the next test has a database of its own
     assert any(said in text for text in open_of(found)), open_of(found)
     assert found.open_paths
+
+
+def test_a_login_of_two_people_is_an_open_way(scene: Scene) -> None:
+    seams = Seams(scene.company.home.own_leaves, scene.company.home.record)
+    with closing(connect(scene.cluster.url(scene.template))) as database:
+        found = look(database, TARGET, seams, scene.company.now, shared=[ANN])
+    assert any(ANN in text and "several people" in text for text in open_of(found))
