@@ -137,6 +137,7 @@ def gate(home: Home, *, outcomes_later: bool = False) -> Gate:
             limits=limits,
             close=close,
             glass=of_glass,
+            country=lambda actor, now: getattr(standing.place(actor, now), "country", None),
         ),
         outcomes_later=outcomes_later,
     )

@@ -225,3 +225,18 @@ def test_nothing_is_counted_over_people(stage: GateStage) -> None:
         stage.ask(mode="aggregate")
     asked = stage.granted()
     assert not stage.release(asked, mode="aggregate").decision.allowed
+
+
+# — residency —
+
+
+@pytest.mark.parametrize(("approver", "allowed"), [("ada", True), ("ben", False)])
+def test_who_works_abroad_needs_an_approver_who_works_in_the_region(stage: GateStage, approver: str, allowed: bool) -> None:
+    """Manila may support subjects of the EU with a ticket; Ben works in the US by now, Ada in Ireland."""
+    asked = stage.granted(approvers=[approver], reveals=2)
+    stage.load("staff", [stage.staff_row("dora", country="PH"), stage.staff_row("ben", country="US")], at=stage.now)
+    released = stage.release(asked, identity=stage.identity("dora", session_country="PH"))
+    assert released.decision.allowed is allowed
+    if not allowed:
+        assert released.decision.reason_class == "needs_approval"
+        assert "from another country, approved by nobody who works in the region" in released.decision.reasons

@@ -387,7 +387,7 @@ class Book:
         if wrong or terms is None or terms.parent is None:
             return wrong
         parent = self.grant(terms.parent)
-        over = parent and parent.terms
+        over = None if parent is None else parent.terms
         if parent is None or over is None or over.parent is not None or state(parent, at) != "approved":
             return Refusal("unknown", "there is no such grant in force to be narrowed")
         inside = narrows(terms, over) and terms.sets == over.sets and ends(parent) is not None

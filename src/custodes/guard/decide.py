@@ -149,6 +149,7 @@ def _asked(policy: Policy, request: Request, known: Known) -> dict[str, object]:
         "breakGlass": known.break_glass,
         "approvals": known.approvals,
         "outsideApprovals": known.outside_approvals,
+        "approverCountries": [*known.approver_countries],
         "duties": [*(OBLIGATIONS if known.duties is None else known.duties)],
     }
     return {

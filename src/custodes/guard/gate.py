@@ -82,11 +82,8 @@ class Gate:
             raise InputError("the request names another subject or actor than the one it came with")
         digest = self._digest(request)
         wanted = _Wanted(now, request, identity, seams.facts(request, identity, now, key), digest)
-        began = time.monotonic()
         try:
             self._record(wanted)
-            if time.monotonic() - began > seams.limits.patience.total_seconds():
-                raise Outage("the ledger answers too slowly: nothing was released")  # it is on record, and counts
         except Outage:
             if seams.glass is None or request.reason_code not in BREAK_GLASS:
                 raise
@@ -153,9 +150,12 @@ class Gate:
 
     def _record(self, wanted: _Wanted) -> None:
         """Have it recorded, together with whatever else waits. Raises what kept it from being recorded."""
+        began = time.monotonic()
         self._group.commit(wanted)
         if wanted.wrong is not None:
             raise wanted.wrong
+        if time.monotonic() - began > self._seams.limits.patience.total_seconds():
+            raise Outage("the ledger answers too slowly: nothing is released")  # it is on record, and counts
 
     def _sit(self, batch: Sequence[_Wanted]) -> None:
         """Judge and record a group in one commit. Raises what kept it from being recorded: then nobody of the group is."""
@@ -247,11 +247,18 @@ class Gate:
                 break_glass=terms.break_glass,
                 approvals=approvals,
                 outside_approvals=outside,
+                approver_countries=self._countries(asked, now),
                 reason_stands=facts.reason_since is not None and facts.reason_since <= asked.at,
             ),
             asked,
             wrong,
         )
+
+    def _countries(self, asked: Asked, now: datetime) -> tuple[str, ...]:
+        """Return where those work who approved a grant, or the one that it narrows."""
+        answers = (self._book.parent(asked) or asked).approvals
+        found = (self._seams.country(answer.statement.approver, now) for answer in answers)
+        return tuple(sorted({country for country in found if country}))
 
     def _quota(self, asked: Asked | None, counting: Counting) -> bool:
         terms = asked.terms if asked is not None else None

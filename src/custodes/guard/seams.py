@@ -84,9 +84,10 @@ class Seams:
     """What the gate stands on, handed in by the composition root.
 
     `sitting`: one commit under the ledger's lock, with the leaves since the last one. `facts`: staff, registry, data map, region.
-    `subject`: a company id's pseudonym; `keyed`: of a value. `shown`: a value cut as its category asks; `answer`: a predicate's
-    answer over values (see `custodes.minimise.release`). `close`: gives back what reader and leases hold open. `glass`: what
-    the gate stands on for broken glass while the ledger takes no records (`custodes.guard.glass`); without it nothing is released.
+    `country`: where an actor works, None if that is not known. `subject`: a company id's pseudonym; `keyed`: of a value. `shown`: a
+    value cut as its category asks; `answer`: a predicate's answer over values (see `custodes.minimise.release`). `close`: gives back
+    what reader and leases hold open. `glass`: what the gate stands on for broken glass while the ledger takes no records
+    (`custodes.guard.glass`); without it nothing is released then.
     """
 
     sitting: Callable[[datetime], AbstractContextManager[Sitting]]
@@ -104,3 +105,4 @@ class Seams:
     limits: Limits = field(default_factory=Limits)
     close: Callable[[], None] = lambda: None
     glass: Callable[[Seams], Seams] | None = None
+    country: Callable[[str, datetime], str | None] = lambda _, __: None

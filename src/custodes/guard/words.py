@@ -93,7 +93,8 @@ class Known:
     """What is known about a request, each from where it is kept: staff, data map, registry, database, grants. None is *unknown*.
 
     `categories`: of the fields. `duties`: what the registry obliges to, decoys alike; None if the registry is down, which means
-    everything. `region`: of the subject's data. `no_duty`: the actor's unit has no duty towards subjects.
+    everything. `region`: of the subject's data. `no_duty`: the actor's unit has no duty towards subjects. `approver_countries`:
+    places of work of those whose approvals stand.
     """
 
     unit: str | None = None
@@ -108,6 +109,7 @@ class Known:
     duties: tuple[str, ...] | None = None
     approvals: int = 0
     outside_approvals: int = 0
+    approver_countries: tuple[str, ...] = ()
     reason_stands: bool = False
     granted: bool = False
     break_glass: bool = False
