@@ -16,7 +16,8 @@ from custodes.ledger.fsck import fsck
 from custodes.store.contents import fits
 from custodes.store.keys import KeyDestroyed
 
-AFTER = datetime.now(UTC).date() + timedelta(days=1)
+AFTER = datetime.now(UTC).date() + timedelta(days=3)
+"""Later than whatever these tests record, also where midnight passes meanwhile."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def expired(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Path(shutil.copytree(start, tmp_path_factory.mktemp("expired") / "home"))
     with Home.open(home) as opened:
         done = opened.expire_raws(AFTER)
-        assert len(done.days) == 1
+        assert done.days
         opened.checkpoint()
     return home
 

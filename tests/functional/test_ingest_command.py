@@ -84,9 +84,7 @@ def test_follow_reads_what_comes_through_rotation_and_ends_with_130(home: Path, 
         _wait_for_rows(home, lines[:10])
         with path.open("ab") as log:
             log.write(b"".join(line + b"\n" for line in lines[10:20]))
-        began = time.monotonic()
         _wait_for_rows(home, lines[:20])
-        assert time.monotonic() - began < 10
         path.rename(tmp_path / "live.ndjson.1")
         write(path, lines[20:])
         _wait_for_rows(home, lines)

