@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import sys
 import time
@@ -90,7 +92,7 @@ def bare(count: int) -> float:
 
 
 def main() -> int:
-    """Measure and print one JSON line."""
+    """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=4_000)
     count = parser.parse_args().count
@@ -102,7 +104,9 @@ def main() -> int:
         clock = 2 * count / (time.perf_counter() - start)
     rate, ratio = sum(count / seconds for seconds in spent), statistics.median(ratios)
     found = {"decisions_per_s_2_processes": round(rate), "by_the_clock": round(clock), "times_bare_cedar": round(ratio, 2)}
-    print(json.dumps(found))
+    machine = {"python": platform.python_version(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    document = {"schema": "custodes.bench/1", "bench": "guard_decisions", "count": count}
+    print(json.dumps(document | {"machine": machine, "figures": found}, indent=1))
     return 0 if rate >= PER_SECOND and ratio <= RATIO else 1
 
 

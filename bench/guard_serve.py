@@ -4,14 +4,17 @@
 
 Targets: p50 of a reveal at most 12 ms and at most 3 times one durable record; 300 reveals a second with N clients, 5 times the
 serial rate. A reveal is everything: token, registry, Cedar, grant, quota, decision and access in one commit, the value (no fsync
-in that server), the outcome. Needs PostgreSQL's programs. Exit 1 if a target is missed, 2 without PostgreSQL.
+in that server), the outcome. The service's processor time a reveal is told, too: it says what the clock of a busy machine does not.
+Needs PostgreSQL's programs. Exit 1 if a target is missed, 2 without PostgreSQL.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import platform
 import statistics
 import sys
 import tempfile
@@ -63,6 +66,15 @@ def many(url: str, grants: list[int], seconds: float, clients: int) -> float:
     return sum(counts) / seconds
 
 
+def spent(process: int) -> float:
+    """Return the processor's seconds that a process has used; NaN where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def append(folder: Path, count: int = 200) -> float:
     """Return the median seconds of one durable append of a decision's size, on the same disk."""
     times = []
@@ -100,11 +112,15 @@ def main() -> int:
         stage = ServeStage.over(folder, cluster, database)
         grants = [stage.granted(reveals=10_000).number for _ in range(3)]
         record = own_append(stage)
-        with serving(folder / "home") as (_, url):
+        with serving(folder / "home") as (service, url):
             one(url, grants, 1.0)
+            before = spent(service.pid)
             serial = one(url, grants, given.seconds)
+            between = spent(service.pid)
             rate = many(url, grants, given.seconds, given.clients)
+            after = spent(service.pid)
         sync = append(folder)
+    serial_cpu, parallel_cpu = (between - before) / len(serial), (after - between) / (rate * given.seconds)
     p50, alone = statistics.median(serial) * 1000, len(serial) / sum(serial)
     figures = {
         "reveal_p50_ms": round(p50, 2),
@@ -116,9 +132,12 @@ def main() -> int:
         "parallel_per_second": round(rate, 1),
         "clients": given.clients,
         "parallel_per_serial": round(rate / alone, 2),
-        "load": os.getloadavg()[0],
+        "service_cpu_ms_serial": round(serial_cpu * 1000, 2),
+        "service_cpu_ms_parallel": round(parallel_cpu * 1000, 2),
     }
-    print(json.dumps(figures, indent=1))
+    machine = {"python": platform.python_version(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    document = {"schema": "custodes.bench/1", "bench": "guard_serve", "seconds": given.seconds}
+    print(json.dumps(document | {"machine": machine, "figures": figures}, indent=1))
     met = p50 <= P50_MS and p50 <= APPENDS * record * 1000 and rate >= PER_SECOND and rate >= PARALLEL * alone
     return 0 if met else 1
 
