@@ -361,7 +361,7 @@ def _put_notices(home: Home, name: str, notice: Mapping[str, Json]) -> list[str]
 
 
 def _spool(home: Home) -> Spool:
-    return Spool(home.path / home.settings.guard.spool, home.spool_key())
+    return home.vault().spool(home.path / home.settings.guard.spool)
 
 
 def _glass(home: Home, spool: Spool) -> Glass:

@@ -327,6 +327,7 @@ class Home:
         from custodes.intake import Intake, Limits
 
         limits = self.settings.intake
+        coarse = limits.client_net == "coarse"
         return Intake(
             self.path,
             log=self.log(),
@@ -336,12 +337,7 @@ class Home:
             table_key=self._table_key(),
             datamap=self.datamap,
             policy=self.policy,
-            limits=Limits(
-                limits.batch_records,
-                limits.batch_mib * 2**20,
-                coarse_net=limits.client_net == "coarse",
-                heartbeat_s=limits.heartbeat_s,
-            ),
+            limits=Limits(limits.batch_records, limits.batch_mib * 2**20, coarse_net=coarse, heartbeat_s=limits.heartbeat_s),
             publish=self.checkpoint,
         )
 
@@ -478,10 +474,6 @@ class Home:
 
     def _record_key(self) -> bytes:
         return blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest()
-
-    def spool_key(self) -> bytes:
-        """Key of the spool of broken glass."""
-        return blake2b(b"glass spool", key=self._key("vault"), digest_size=32).digest()
 
     def _table_key(self) -> bytes:
         return blake2b(b"subject keys", key=self._key("vault"), digest_size=32).digest()

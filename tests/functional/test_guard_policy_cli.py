@@ -1,4 +1,4 @@
-"""`custodes guard policy` from the request to the rule in place, as two people and an administrator type it."""
+"""What two people type: `custodes guard policy` from the request to the rule in place, and the enrolment of a passkey."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from approval_stage import Stage, seed_of
+from authenticator import Authenticator
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
+from custodes import decisions
 from custodes.cli import run as custodes
+from custodes.home import Home
 
 RULE = '@id("nobody") @class("not_permitted") forbid (principal, action, resource);\n'
 
@@ -47,3 +50,26 @@ def test_a_rule_is_asked_for_approved_applied_and_listed(tmp_path: Path, capsys:
     assert run("apply", str(rule), later=day)[0] == 4
     (tmp_path / "home" / "policies" / "nobody.cedar").write_text("permit (principal, action, resource);")
     assert run("list", later=day)[1].endswith("NOT AS DECIDED HERE")
+
+
+def test_a_passkey_is_enrolled_on_the_command_line_as_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its word has capital letters, and they count."""
+    stage = Stage.built(tmp_path, simulated=True)
+    word = Authenticator.of("ada").passkey().to_text()
+    stage.home.close()
+    (tmp_path / "pass").write_text("opens everything\n")
+    key = Ed25519PrivateKey.from_private_bytes(seed_of("dora"))
+    (tmp_path / "dora").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"opens everything"))
+    )
+    signs = ["--passphrase-file", str(tmp_path / "pass"), "--yes", "--key", str(tmp_path / "dora"), "--at", stage.now.isoformat()]
+    home = ["--home", str(tmp_path / "home")]
+    assert custodes(["ledger", "approver", "enrol", *home, "--actor", "ada", "--public-key", word, *signs]) == 0
+    number = int(capsys.readouterr().out.strip())
+    with Home.open(tmp_path / "home") as opened:
+        again = Stage(tmp_path, opened)
+        again.now = stage.now
+        again.answer(decisions.asking(opened).book().requests[number], "cleo")
+    capsys.readouterr()
+    assert custodes(["ledger", "approver", "list", *home]) == 0
+    assert word in capsys.readouterr().out

@@ -46,6 +46,10 @@ def leaves(stage: GlassStage, what: str) -> list[Any]:
     return [leaf.what for leaf in stage.home.own_leaves() if leaf.what.get("what") == what]
 
 
+def spool_of(stage: GlassStage) -> Spool:
+    return stage.home.vault().spool(stage.home.path / "glass.spool")
+
+
 def notices(stage: GlassStage, prefix: str = "spool-") -> list[Path]:
     return sorted((stage.home.path / "told").glob(f"*/{prefix}*.json"))
 
@@ -57,7 +61,7 @@ def test_broken_glass_releases_at_once_after_three_were_told(stage: GlassStage) 
     assert leaves(stage, "notice")[0]["to"] == ["oncall", "outside", "privacy"]
     assert len(notices(stage, "")) == 3
     assert released.index < FIRST
-    assert Spool(stage.home.path / "glass.spool", stage.home.spool_key()).is_empty()
+    assert spool_of(stage).is_empty()
 
 
 def test_while_the_ledger_is_down_broken_glass_alone_goes_on_and_is_taken_over_first(stage: GlassStage) -> None:
@@ -89,7 +93,7 @@ def test_each_record_of_the_spool_was_told_outside_before_its_release(stage: Gla
     with stage.ledger_down():
         asked = stage.break_glass()
         stage.use(asked)
-        digests = [frame.digest.hex() for frame in Spool(stage.home.path / "glass.spool", stage.home.spool_key()).frames()]
+        digests = [frame.digest.hex() for frame in spool_of(stage).frames()]
     assert {json.loads(path.read_text())["spool"] for path in notices(stage)} == set(digests)
     assert len(notices(stage)) == 3 * len(digests)
     assert leaves(stage, "spool")[0]["digests"] == digests
@@ -136,7 +140,7 @@ def test_a_grant_of_the_spool_ends_when_it_was_to_end_and_not_when_it_was_taken_
 @pytest.mark.parametrize("harm", ["flip", "swap", "cut", "empty", "other", "longer"])
 def test_a_tampered_spool_is_refused_loudly_and_nothing_else_runs(stage: GlassStage, harm: str) -> None:
     file = stage.home.path / "glass.spool"
-    key = stage.home.spool_key()
+    spool = spool_of(stage)
     fresh = file.read_bytes()
     with stage.ledger_down():
         stage.use(stage.break_glass())
@@ -161,7 +165,7 @@ def test_a_tampered_spool_is_refused_loudly_and_nothing_else_runs(stage: GlassSt
         assert stage.home.log().size == size
         assert file.read_bytes() == changed[harm]
         file.write_bytes(whole)
-    assert Spool(file, key).is_empty()
+    assert spool.is_empty()
 
 
 def _ends(data: bytes) -> list[int]:
@@ -182,7 +186,7 @@ def test_a_spool_that_was_taken_over_and_put_back_is_taken_over_once(stage: Glas
     stage.again()
     assert stage.home.log().size == size
     assert len(leaves(stage, "spool")) == 1
-    assert Spool(file, stage.home.spool_key()).is_empty()
+    assert spool_of(stage).is_empty()
 
 
 def test_the_spool_has_a_hard_cap_also_on_a_full_disk(tmp_path: Path) -> None:
@@ -242,7 +246,7 @@ def test_a_passkey_that_does_not_count_breaks_no_glass_while_the_ledger_is_down(
             stage.break_glass(device=Authenticator.of("mole"))
         with pytest.raises((Refused, Outage)):
             stage.break_glass(flags=0x01)
-        assert not Spool(stage.home.path / "glass.spool", stage.home.spool_key()).frames()
+        assert not spool_of(stage).frames()
 
 
 def test_glass_is_broken_within_its_caps(stage: GlassStage) -> None:

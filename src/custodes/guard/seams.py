@@ -85,8 +85,8 @@ class Seams:
 
     `sitting`: one commit under the ledger's lock, with the leaves since the last one. `facts`: staff, registry, data map, region.
     `country`: where an actor works, None if that is not known. `subject`: a company id's pseudonym; `keyed`: of a value. `shown`: a
-    value cut as its category asks; `answer`: a predicate's answer over values (see `custodes.minimise.release`). `close`: gives back
-    what reader and leases hold open. `glass`: what the gate stands on for broken glass while the ledger takes no records
+    value cut as its category asks; `answer`: a predicate's answer over values (see `custodes.minimise.release`). `close`: gives
+    back what reader and leases hold open. `glass`: what the gate stands on for broken glass while the ledger takes no records
     (`custodes.guard.glass`); without it nothing is released then.
     """
 

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import date
+from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from custodes.store.drawer import Drawer
 from custodes.store.keys import Keys
 from custodes.store.places import Read, find_leaves
 from custodes.store.sealed import Frame, Stream
+from custodes.store.spool import Spool
 
 _OWN_SOURCE = b"\0\0"
 
@@ -41,6 +43,11 @@ class Vault:
         self.texts = Stream(path / "texts", self.keys, ("texts",), disk=disk)
         self.positions = Drawer(path / "positions", key, disk)
         self._disk = disk or Disk()
+        self._spool_key = blake2b(b"glass spool", key=key, digest_size=32).digest()
+
+    def spool(self, path: Path) -> Spool:
+        """What takes broken glass while the ledger takes no records; it lies best on another disk."""
+        return Spool(path, self._spool_key, self._disk)
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the lock of what context loads seal; others wait. Intake's streams have intake's lock, own records the ledger's."""

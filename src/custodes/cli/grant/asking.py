@@ -36,6 +36,9 @@ _MODES = ["value", "lease", "compare"]
 def request(**options: Any) -> int:
     """Ask to be granted a release. Subjects' ids come on stdin or in a file. Prints the grant's name.
 
+    --mode compare answers a question in place of the value, at most 32 times about one field of one subject; lease opens the field
+    for one's own login. Nothing is counted over people: a grant names its subjects.
+
     \b
     echo 4711 | custodes grant request --home home --system app-db --field app.users.last_ip \\
         --purpose support --code SUPPORT_CASE --reason T-991 --key dora.key --passphrase-file dora.txt --yes

@@ -55,14 +55,16 @@ def keygen(file: Path, passphrase_file: Path | None) -> int:
 
 @command.command("enrol")
 @click.option("--actor", required=True, metavar="ID", help="Whose key it is: the company's id, or its pseudonym a-….")
-@click.option("--public-key", required=True, metavar="HEX", help="As `keygen` printed it.")
+@click.option("--public-key", required=True, metavar="KEY", help="As `keygen` printed it, or a passkey.")
 @signed_by
 def enrol(*, actor: str, public_key: str, **options: Any) -> int:
     """Ask that a key be enrolled for somebody else; one other person approves. It counts 24 hours later, in place of an older key.
 
-    One of the two must stand outside the person's unit and chain. Until it counts, anybody with a key may deny it.
+    One of the two must stand outside the person's unit and chain. Until it counts, anybody with a key may deny it. A passkey is
+    called by the word that `custodes guard serve` made of its registration (passkey:…).
     """
-    return _ask("enrol", actor, {"key": public_key.lower()}, **options)
+    key = public_key if public_key.startswith("passkey:") else public_key.lower()
+    return _ask("enrol", actor, {"key": key}, **options)
 
 
 @command.command("revoke")
@@ -87,7 +89,7 @@ def list_(*, home: Path, form: str) -> int:
         keys = [
             {
                 "actor": key.actor,
-                "key": key.public.hex(),
+                "key": key.written(),
                 "begins": written(key.begins),
                 "revoked": written(key.revoked) if key.revoked else None,
                 "request": key.request,
