@@ -142,7 +142,7 @@ def agrees(
     def test(engine: DuckDBEngine) -> None:
         fired = 0
 
-        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=settings().max_examples // 4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(strategy)
         def check(world: World) -> None:
             nonlocal fired
