@@ -107,7 +107,8 @@ def gate(home: Home, *, outcomes_later: bool = False) -> Gate:
         reader.close()
         leases.close()
 
-    settle_spool(home, whole=True)
+    with suppress(Outage):  # while the ledger takes nothing each use is refused, but for more broken glass
+        settle_spool(home, whole=True)
     releases, spool = _releases(home), _spool(home)
     if settings.notices:
         spool.prepare()
@@ -246,16 +247,20 @@ class _Rules:
         waits = self.wrong and now.replace(minute=0, second=0, microsecond=0)
         if (present, waits) == self._seen:
             return  # what was not decided on is looked at again each hour: a decision takes effect a day after it
-        self._seen = (present, waits)
         content = present.get(policing.DOCUMENT, b"")
-        leaves = self._home.own_leaves()
+        try:
+            leaves = self._home.own_leaves()
+        except Outage as wrong:
+            self.wrong = f"what was decided cannot be read: {wrong}"
+            return
+        self._seen = (present, waits)
         undecided = policing.undecided(present, policing.in_force(leaves, Book.of(leaves).requests, now))
         if undecided:
             self.wrong = f"not in force, for nobody decided on it: {', '.join(undecided)}"
             return
         try:
             policy = Policy.of(yaml_of(content, policing.DOCUMENT) if policing.DOCUMENT in present else None)
-            company = [text.decode("utf-8") for name, text in sorted(present.items()) if name != policing.DOCUMENT]
+            company = [text.decode("utf-8") for name, text in sorted(present.items()) if name not in policing.DOCUMENTS]
         except (ConfigError, UnicodeDecodeError) as wrong:
             self.wrong = str(wrong)
             return
@@ -265,8 +270,8 @@ class _Rules:
 
 
 def policy_files(home: Home) -> dict[str, bytes]:
-    """Return the home's policy and Cedar files as they lie there, by name. Raises `OSError`."""
-    places = [home.path / policing.DOCUMENT, *sorted((home.path / policing.FOLDER).glob("*.cedar"))]
+    """Return the home's policy, data map and Cedar files as they lie there, by name. Raises `OSError`."""
+    places = [*(home.path / name for name in policing.DOCUMENTS), *sorted((home.path / policing.FOLDER).glob("*.cedar"))]
     return {str(place.relative_to(home.path)): place.read_bytes() for place in places if place.exists()}
 
 

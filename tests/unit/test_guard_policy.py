@@ -12,6 +12,7 @@ import pytest
 from gate_stage import POLICY, GateStage
 
 from custodes import decisions
+from custodes.cli.load import load_folder
 from custodes.errors import Refused
 from custodes.guard.approval import DENY
 from custodes.guard.book import POLICY as ACT
@@ -187,3 +188,20 @@ def test_what_lies_there_is_held_against_what_was_decided() -> None:
     assert undecided(files, {name: str(sha) for name, sha in said.items()}) == []
     assert undecided({"policy.yaml": b"a"}, {name: str(sha) for name, sha in said.items()}) == [CEDAR]
     assert undecided(files, {}) == [CEDAR, "policy.yaml"]
+
+
+def test_a_data_map_that_was_edited_by_hand_starts_nothing(stage: GateStage) -> None:
+    asked = stage.granted(reveals=5)
+    assert stage.release(asked).decision.allowed
+    file = stage.home.path / "datamap.yaml"
+    file.write_text(file.read_text().replace("note: message", "note: public"))
+    assert stage.release(asked, gate=stage.fresh_gate()).decision.reason_class == "unavailable"
+
+
+def test_once_the_guard_decided_anything_load_changes_no_rule(stage: GateStage, tmp_path: Path) -> None:
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    (exports / "policy.yaml").write_text(POLICY + "late_record_minutes: 7\n")
+    stage.release(None)
+    with pytest.raises(Refused, match="differs from the one in force"):
+        load_folder(stage.home, exports)

@@ -168,13 +168,18 @@ def _adopt(home: Home, documents: Sequence[Path], report: FolderReport) -> None:
             report.unread.append(f"{path.name} cannot be read: {wrong.strerror}")
             continue
         kept = home.path / path.name
-        if home.accesses().manifest().parts and not (kept.is_file() and kept.read_bytes() == content):
+        if _is_in_use(home) and not (kept.is_file() and kept.read_bytes() == content):
             raise Refused(
                 f"{path.name} differs from the one in force, and accesses were recorded under that one",
-                hint="changing what is judged needs two people; nothing was changed. Load the other files without it",
+                hint="that needs two people (`custodes guard policy`); nothing was changed. Load the other files without it",
             )
         if home.adopt(path.name, content):
             report.adopted.append(path.name)
+
+
+def _is_in_use(home: Home) -> bool:
+    """Say whether anything was judged under the documents in force: accesses, or a decision of the guard."""
+    return bool(home.accesses().manifest().parts) or any(leaf.what.get("what") == "decision" for leaf in home.own_leaves())
 
 
 def _load_table(home: Home, store: ContextStore, name: str, path: Path, *, now: datetime, report: FolderReport) -> None:

@@ -1,8 +1,8 @@
-"""Which rules are in force: the policy and the company's own Cedar files, each by its digest, as two people decided. Pure.
+"""Which rules are in force: policy, data map and the company's own Cedar files, by digest, as two people decided. Pure.
 
-A first `policy.yaml` is adopted when a home is filled (a leaf). From then on every change, and every Cedar file, is a request of
-the act `policy` that a second person from outside approves; it takes effect 24 hours later. A request names all Cedar files that
-will be in force: what it leaves out is gone. What lies in the home and was not decided so is not taken over.
+A first policy and data map are adopted when a home is filled (leaves). From then on every change, and every Cedar file, is a
+request of the act `policy` that a second person from outside approves; it takes effect 24 hours later. A request names all Cedar
+files that will be in force: what it leaves out is gone. What lies in the home and was not decided so is not taken over.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 SCHEMA: Final = "custodes.policy-change/1"
 ACT: Final = "policy"
 DOCUMENT: Final = "policy.yaml"
+DOCUMENTS: Final = ("datamap.yaml", DOCUMENT)
 FOLDER: Final = "policies"
-_NAME: Final = re.compile(r"policy\.yaml|policies/[a-z0-9_-]{1,64}\.cedar")
+_NAME: Final = re.compile(r"(datamap|policy)\.yaml|policies/[a-z0-9_-]{1,64}\.cedar")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,9 +56,9 @@ def in_force(leaves: Iterable[OwnLeaf], requests: Mapping[int, Asked], now: date
     `requests`: those of the book.
     """
     steps: list[tuple[datetime, int, Mapping[str, str]]] = [
-        (leaf.hour, leaf.number, {DOCUMENT: str(leaf.what.get("sha256"))})
+        (leaf.hour, leaf.number, {str(leaf.what["what"]): str(leaf.what.get("sha256"))})
         for leaf in leaves
-        if leaf.kind == Kind.POLICY and leaf.what.get("what") == DOCUMENT
+        if leaf.kind == Kind.POLICY and leaf.what.get("what") in DOCUMENTS
     ]
     for asked in requests.values():
         files = asked.request.content.get("files")
@@ -66,8 +67,8 @@ def in_force(leaves: Iterable[OwnLeaf], requests: Mapping[int, Asked], now: date
     found: dict[str, str] = {}
     for at, number, files in sorted(steps, key=lambda step: step[:2]):
         if at <= now:
-            cedar = {} if number in requests else {name: sha for name, sha in found.items() if name != DOCUMENT}
-            found = {**({DOCUMENT: found[DOCUMENT]} if DOCUMENT in found else {}), **cedar, **files}
+            stays = {name: sha for name, sha in found.items() if name in DOCUMENTS or number not in requests}
+            found = {**stays, **files}
     return found
 
 

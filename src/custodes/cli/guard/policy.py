@@ -19,16 +19,17 @@ _FILES = click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(di
 
 @click.group()
 def command() -> None:
-    """Change the policy, or add rules of the company's own in Cedar. What two people did not decide on is not taken over.
+    """Change policy or data map, or add rules of the company's own in Cedar. Without two people nothing of it is taken over.
 
     \b
-    custodes guard policy request --home home office-hours.cedar --key anna.key       or a changed policy.yaml
+    custodes guard policy request --home home office-hours.cedar --key anna.key       or a changed policy.yaml, datamap.yaml
     custodes guard policy approve --home home 57 --key ben.key        somebody outside the unit and chain of who asks
     custodes guard policy apply --home home office-hours.cedar        24 hours later
     custodes guard policy list --home home
 
     Cedar files may only speak of what the schema knows; a `forbid` narrows, a `permit` widens what the shipped rules allow. Which
-    files are in force, and their digests, stand in the record; every decision carries the digest of all rules together.
+    files are in force, and their digests, stand in the record; every decision carries the digest of all rules together. Start a
+    running service again after a changed data map.
     """  # noqa: D301  # click reads \b as "do not rewrap"
 
 
@@ -54,7 +55,7 @@ def request(  # options of one command
     from custodes import decisions
     from custodes.guard.book import POLICY
     from custodes.guard.decide import permits
-    from custodes.guard.policing import DOCUMENT, change
+    from custodes.guard.policing import DOCUMENTS, change
 
     with acting(home) as opened:
         now = clock(opened, at)
@@ -63,7 +64,7 @@ def request(  # options of one command
             if wanted.pop(_place(name), None) is None:
                 raise InputError(f"no Cedar file {name} is in this home")
         _compiled(wanted)
-        count = sum(permits(content.decode()) for name, content in wanted.items() if name != DOCUMENT)
+        count = sum(permits(content.decode()) for name, content in wanted.items() if name not in DOCUMENTS)
         who = open_key(opened, key_file, passphrase_file, now)
         asking = decisions.asking(opened)
         asked, statement = asking.draft(POLICY, who.actor, change(wanted, count), now)
@@ -136,26 +137,29 @@ def _named(files: tuple[Path, ...]) -> dict[str, bytes]:
 
 
 def _place(name: str) -> str:
-    from custodes.guard.policing import DOCUMENT, FOLDER
+    from custodes.guard.policing import DOCUMENTS, FOLDER
 
-    if name == DOCUMENT:
+    if name in DOCUMENTS:
         return name
     if not name.endswith(".cedar"):
-        raise InputError(f"{name}: expected {DOCUMENT} or a file NAME.cedar")
+        raise InputError(f"{name}: expected {', '.join(DOCUMENTS)} or a file NAME.cedar")
     return f"{FOLDER}/{name.removeprefix(f'{FOLDER}/')}"
 
 
 def _compiled(files: dict[str, bytes]) -> None:
     """Raise `ConfigError` unless all of them together make rules."""
     from custodes.guard.decide import compile_rules
-    from custodes.guard.policing import DOCUMENT
+    from custodes.guard.policing import DOCUMENT, DOCUMENTS
+    from custodes.model.datamap import DataMap
     from custodes.model.policy import Policy
     from custodes.settings import yaml_of
 
     document = files.get(DOCUMENT, b"")
     try:
-        company = [text.decode("utf-8") for name, text in sorted(files.items()) if name != DOCUMENT]
+        company = [text.decode("utf-8") for name, text in sorted(files.items()) if name not in DOCUMENTS]
     except UnicodeDecodeError:
         raise ConfigError("a Cedar file is not UTF-8") from None
     policy = Policy.of(yaml_of(document, DOCUMENT) if DOCUMENT in files else None)
+    if "datamap.yaml" in files:
+        DataMap.of(yaml_of(files["datamap.yaml"], "datamap.yaml"))
     compile_rules(policy, document, 1, company)
