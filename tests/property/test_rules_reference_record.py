@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -55,9 +56,15 @@ def gap(world: World) -> Found:
     for hole in world["gaps"]:
         tied = [look for look in grave if hole["begins"] - 72 * HOUR <= look["time"] <= hole["ends"] + 72 * HOUR]
         near = [look for look in tied if hole["begins"] - 12 * HOUR <= look["time"] <= hole["ends"] + 12 * HOUR]
-        accesses = {look["access"] for look in tied}
-        found.add((hole["access"], "unknown", "high" if near else "medium", len(accesses)))
-        found |= {(look["access"], look["actor"], "high" if look in near else "medium", len(accesses)) for look in tied}
+
+        def off(look: Row, hole: Row = hole) -> tuple[timedelta, Any, str, int]:
+            away = max(hole["begins"] - look["time"], look["time"] - hole["ends"], timedelta(0))
+            return away, look["time"], look["subject"], look["access"]
+
+        # Of looks further off, but within three days, the nearest is told with the hole, and does not make it more urgent.
+        told = near or sorted(tied, key=off)[:1]
+        found.add((hole["access"], "unknown", "high" if near else "medium", len(told)))
+        found |= {(look["access"], look["actor"], "high" if near else "medium", len(told)) for look in told}
     return found
 
 
