@@ -22,3 +22,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("foreign logs and vectors are not here: set CUSTODES_DATA to their folder")
     return folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Keep what is built once for a file on one worker, see `one_worker`."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from one_worker import ByFile
+
+    return ByFile(config, log)
