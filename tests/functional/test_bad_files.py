@@ -127,6 +127,13 @@ def test_a_rule_of_ones_own_that_is_none_is_said(tmp_path: Path, kind: str) -> N
         read_rule(own_text(tmp_path / "X01_x.yml"), "X01_x.yml")
 
 
+def test_a_home_that_has_read_nothing_is_watched_and_says_so(tmp_path: Path) -> None:
+    assert said("init", tmp_path / "home")[0] == 0
+    for _ in range(2):  # also where an earlier run left what it worked out
+        code, told = said("watch", "--home", tmp_path / "home")
+        assert (code, "No access has been recorded yet" in told) == (0, True), told
+
+
 def test_an_emptied_policy_is_not_the_wish_to_have_none(kept: Path, tmp_path: Path) -> None:
     shutil.copytree(kept / "home", tmp_path / "home")
     for text in ("", "# nothing\n", "null\n", "\ufeff"):

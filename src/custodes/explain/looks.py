@@ -82,10 +82,7 @@ def build_looks(engine: Engine, around: str | None) -> None:
     for sql in (_PUBLIC, _OPENED, _WORDS):
         engine.run(sql)
     for column, source in CODED.items():
-        engine.run(f"DROP TYPE IF EXISTS coded_{column}")
-        engine.run(
-            f"CREATE TYPE coded_{column} AS ENUM (SELECT DISTINCT word FROM ({source}) WHERE word IS NOT NULL ORDER BY word)"
-        )
+        _code(engine, column, source)
     coded = ", ".join(f"CAST({_FROM.get(column, f'a.{column}')} AS coded_{column}) AS {column}" for column in _CODED_FIRST)
     engine.run("DROP VIEW IF EXISTS looks")
     within, made = _within(engine, around), "CREATE OR REPLACE TABLE stored_looks AS"
@@ -101,11 +98,16 @@ def build_looks(engine: Engine, around: str | None) -> None:
 def hold(engine: Engine, source: str) -> None:
     """Make table `held_looks` of the rows of a SELECT, in the form in which looks are held."""
     for column in CODED:
-        engine.run(f"DROP TYPE IF EXISTS coded_{column}")
-        words = f"SELECT DISTINCT {column} FROM ({source}) WHERE {column} IS NOT NULL ORDER BY {column}"
-        engine.run(f"CREATE TYPE coded_{column} AS ENUM ({words})")
+        _code(engine, column, f"SELECT {column} AS word FROM ({source})")
     columns = ", ".join(f"CAST({name} AS coded_{name}) AS {name}" if name in CODED else name for name in VIEWS["looks"])
     engine.run(f"CREATE OR REPLACE TABLE held_looks AS SELECT {columns} FROM ({source})")
+
+
+def _code(engine: Engine, column: str, source: str) -> None:
+    """Make the type of a column: the words of a SELECT, and the empty one, since a type of no words breaks statements over it."""
+    engine.run(f"DROP TYPE IF EXISTS coded_{column}")
+    words = f"SELECT word FROM ({source}) WHERE word IS NOT NULL UNION SELECT ''"
+    engine.run(f"CREATE TYPE coded_{column} AS ENUM (SELECT word FROM ({words}) ORDER BY word)")
 
 
 def _slices(engine: Engine) -> list[tuple[int, int]]:
