@@ -209,4 +209,5 @@ test_low_and_slow = agrees(
         }
     ),
     low_and_slow,
+    {"days": 8},
 )
