@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,3 +152,44 @@ def test_without_a_trustee_no_list_is_kept(tmp_path: Path) -> None:
         enrol(home, tmp_path / "protected.csv")
         assert not (home.path / "registry" / "for-the-trustee").exists()
         assert replace(home.settings.registry).trustee == ""
+
+
+LIBRARIES = ("softhsm/libsofthsm2.so", "x86_64-linux-gnu/softhsm/libsofthsm2.so", "aarch64-linux-gnu/softhsm/libsofthsm2.so")
+
+
+def test_a_key_in_a_token_is_made_and_exchanged_by_commands(made: Rotating) -> None:
+    """From one key of a token to the next; the token's library reads its settings once a process. The home is as a new one."""
+    module = next((place for name in LIBRARIES if (place := Path("/usr/lib") / name).exists()), None)
+    if module is None:
+        pytest.skip("SoftHSM is not installed (Debian: softhsm2)")
+    shutil.rmtree(made.home / "registry")
+    (made.folder / "tokens").mkdir()
+    (made.folder / "conf").write_text(f"directories.tokendir = {made.folder / 'tokens'}\nobjectstore.backend = file\n")
+    (made.folder / "pin").write_text("0815-4711")
+    environment = {**os.environ, "SOFTHSM2_CONF": str(made.folder / "conf")}
+
+    def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, env=environment)
+
+    def registry(*words: str | Path) -> int:
+        return call(sys.executable, "-m", "custodes", "guard", "registry", *words, "--home", made.home).returncode
+
+    assert (
+        call("softhsm2-util", "--init-token", "--free", "--label", "t", "--pin", "0815-4711", "--so-pin", "0815-4711").returncode
+        == 0
+    )
+    assert registry("make-key") == 2  # custodes.toml names no token yet
+    file = made.home / "custodes.toml"
+    file.write_text(f'{file.read_text()}module = "{module}"\ntoken = "t"\nlabel = "one"\npin_file = "{made.folder / "pin"}"\n')
+    assert registry("make-key") == 0
+    assert registry("make-key") == 2  # never overwritten
+    loaded = made.folder / "exports"
+    (loaded / "context").mkdir(parents=True)
+    (loaded / "context" / "protected.csv").write_text("subject,class\nAnn,journalist\nBob,journalist\n")
+    assert call(sys.executable, "-m", "custodes", "load", loaded, "--home", made.home).returncode == 0
+    assert made.opened().exit_code == 0
+    assert registry("rotate", "--rows", made.rows) == 2  # a token's next key has a name
+    assert registry("rotate", "--rows", made.rows, "--label", "two") == 0
+    assert len(list((made.home / "registry").glob("registry-*"))) == 1
+    file.write_text(file.read_text().replace('label = "one"', 'label = "two"'))
+    assert registry("rotate", "--rows", made.rows, "--label", "three") == 0  # what the second key holds is whole
