@@ -8,7 +8,7 @@ second is used only where it can be trained and separates held-out days at least
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,7 +97,7 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     """
     looks = int(str(engine.rows("select count(*) from looks")[0][0]))
     if looks > MOST_LOOKS:
-        return _plainly(plain.measures(engine))
+        return _large(engine, looks, method)
     engine.run(_ROWS)
     engine.run(_RESIDUE)
     groups = engine.fetch("select time, subject, human, thing from score_groups order by ask")
@@ -110,7 +110,7 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     random = list(zip(drawn, values[groups.num_rows + len(real) :], strict=False))
     model = None
     if not why:
-        model, why = _trained(known, random)
+        model, why = _trained(known, random, FEATURES, _only)
     if model is not None:
         times = [look.time for look in real]
         recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, FEATURES, trained.library())
@@ -136,12 +136,33 @@ def _opened(row: Row) -> tuple[int, ...]:
     return tuple(max(value, 1) if place in _FILE else value for place, value in enumerate(row))
 
 
-def _plainly(measured: plain.Measured) -> Scored:
-    places = dict(zip(measured.sums, _ranks(list(measured.sums.values())), strict=True))
-    why = f"relations as of each look are left out beyond {MOST_LOOKS:,} looks"
-    reference = measured.reference
-    yardstick = Yardstick.of(plain.FEATURES, measured.known, lambda some: [reference.tail_sum(tuple(row)) for row in some])
-    return Scored(places, places, "cold", why, measured.rows, yardstick)
+def _large(engine: Engine, looks: int, method: str) -> Scored:
+    """Score a window of so many looks by plainer relations; a model learns from a sample, which its recipe names."""
+    measured = plain.measures(engine)
+    reference = measured.reference()
+    beyond = f"relations as of each look are left out beyond {MOST_LOOKS:,} looks"
+    model, why = None, "the settings ask for the tail sum"
+    if method == "auto":
+        plain.open_files(engine)
+        known = measured.known[:SAMPLE]
+        drawn = synthetic.draw(engine, [look for look, _ in known], SEED)
+        why = _cannot_train([look for look, _ in known], drawn)
+        if not why:
+            random = list(zip(drawn, plain.values_of(engine, drawn), strict=True))
+            model, why = _trained(known, random, plain.FEATURES, tuple)
+    measure = model.margins if model else lambda some: [reference.tail_sum(row) for row in some]
+    found, rows = measured.highest(measure)
+    places = dict(zip(found, _ranks(list(found.values())), strict=True))
+    yardstick = Yardstick.of(plain.FEATURES, (row for _, row in measured.known), measure)
+    if model is None:
+        return Scored(places, places, "cold", f"{beyond}; {why}", rows, yardstick)
+    times = [look.time for look, _ in measured.known[:SAMPLE]]
+    sample = f"the first {len(times)} of {looks} looks by access id"
+    recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, plain.FEATURES, trained.library(), sample)
+    weights = measured.highest(lambda some: [float(share) for share in model.per_mille(some)])[0]
+    return Scored(
+        places, {access: int(share) for access, share in weights.items()}, "trained", f"{why}; {beyond}", rows, yardstick, recipe
+    )
 
 
 def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:
@@ -158,21 +179,26 @@ def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:
     return ""
 
 
-def _trained(known: Sequence[Known], random: Sequence[Known]) -> tuple[trained.Model | None, str]:
-    """Return a model that proved itself on the last fifth of the window, or None; and the words for either."""
+def _trained(
+    known: Sequence[Known], random: Sequence[Known], names: Sequence[str], only: Callable[[Row], Sequence[int]]
+) -> tuple[trained.Model | None, str]:
+    """Return a model that proved itself on the last fifth of the window, or None; and the words for either.
+
+    `names`: of the values in rows; `only`: those of the tail sum, against which it has to prove itself.
+    """
     cut = sorted(look.time for look, _ in known)[len(known) * 4 // 5]
     early = [[row for look, row in group if look.time < cut] for group in (known, random)]
     late = [[row for look, row in group if look.time >= cut] for group in (known, random)]
     if min(map(len, early)) < trained.LEAST or not all(late):
         return None, "too few looks on the days that were held out"
-    proof = trained.Model(early[0], early[1], FEATURES, SEED)
-    reference = Reference([_only(row) for row in early[0]])
+    proof = trained.Model(early[0], early[1], names, SEED)
+    reference = Reference([only(row) for row in early[0]])
     boosted = trained.area(*(proof.margins(rows) for rows in late))
-    plain = trained.area(*([reference.tail_sum(_only(row)) for row in rows] for rows in late))
-    told = f"area {boosted:.3f} on held-out days, {plain:.3f} without training"
-    if boosted < plain:
+    untrained = trained.area(*([reference.tail_sum(only(row)) for row in rows] for rows in late))
+    told = f"area {boosted:.3f} on held-out days, {untrained:.3f} without training"
+    if boosted < untrained:
         return None, f"training did not help: {told}"
-    model = trained.Model([row for _, row in known], [row for _, row in random], FEATURES, SEED)
+    model = trained.Model([row for _, row in known], [row for _, row in random], names, SEED)
     return model, f"trained on {len(known)} looks of this company against {len(random)} drawn at random; {told}"
 
 

@@ -16,6 +16,8 @@ from custodes.errors import PartMissing
 from custodes.model.canonical import Json, canonical
 from custodes.rank.features import CONTEXT
 
+PLAIN: Final = frozenset({"own", "mates", "others", "habit", "unit_habit"})
+"""The relations of `rank.plain`, all of them context."""
 LEAST: Final = 300
 """Looks of each class without which nothing is learned."""
 ROUNDS: Final = 300
@@ -30,17 +32,24 @@ _SETTINGS: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that a model is refitted from, given the same record. Times in RFC 3339; `library`: name and version."""
+    """All that a model is refitted from, given the same record. Times in RFC 3339; `library`: name and version.
+
+    `sample`: which looks of a large window it learned from; empty where those are told by the window alone.
+    """
 
     since: str
     until: str
     seed: int
     features: tuple[str, ...]
     library: str
+    sample: str = ""
 
     def as_values(self) -> dict[str, Json]:
         """Return what a policy leaf records."""
-        return {**asdict(self), "features": list(self.features)}
+        values: dict[str, Json] = {**asdict(self), "features": list(self.features)}
+        if not self.sample:
+            del values["sample"]
+        return values
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical bytes, hexadecimal."""
@@ -58,7 +67,7 @@ def library() -> str:
 
 def direction(feature: str) -> int:
     """Return −1 if more of the feature never raises the score, 0 if it is bound to no direction."""
-    return -1 if feature in CONTEXT else 0
+    return -1 if feature in CONTEXT or feature in PLAIN else 0
 
 
 class Model:
