@@ -1,4 +1,4 @@
-"""The same rule text on Spark: equal, non-empty rows on every fixture of the shelf. Needs pyspark (an extra) and Java 17."""
+"""The same text on Spark: equal, non-empty rows on the fixtures of rules and explanations. Needs pyspark (an extra) and Java 17."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ from custodes.engine import Engine
 from custodes.engines.duckdb_engine import open_engine
 from custodes.engines.spark_engine import SparkEngine, translated
 from custodes.errors import EngineUnavailable, PartMissing
+from custodes.explain import load_templates, verdicts
+from custodes.explain.template import READABLE
+from custodes.explain.trial import world as make_world
+from custodes.model.policy import Policy
+from custodes.model.tables import TABLES
 from custodes.rule import load_shelf
 from custodes.rule_trial import SCHEMAS, fill, try_rule
 
 SHELF = {rule.code: rule for rule in load_shelf()}
+TEMPLATES = {template.code: template for template in load_templates()}
 WITH_SPARK = importlib.util.find_spec("pyspark") is not None
 
 
@@ -59,6 +65,33 @@ def test_both_engines_give_equal_rows_and_some(duck: Engine, spark: Engine, code
         assert found == _rows(duck, rule.sql), trial.name
         told += found.total()
     assert told, "no fixture made the rule fire: the test proves nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("spark")
+@pytest.mark.parametrize("code", sorted(TEMPLATES, key=lambda code: int(code[1:])))
+def test_both_engines_find_the_same_candidates_of_every_explanation(duck: Engine, spark: Engine, code: str) -> None:
+    template = TEMPLATES[code]
+    absences = [f"SELECT l.look, l.access FROM looks AS l WHERE {absence.when}" for absence in template.absent if absence.when]
+    quick = [template.bound_quick(Policy())] if template.quick else []
+    told = Counter[str]()
+    for trial in template.tests:
+        make_world(duck, trial["tables"])
+        verdicts.run(duck, [TEMPLATES[other] for other in trial.get("with", ())], Policy(), set(TABLES))
+        for kind, sql in [
+            ("all", template.bound(Policy())),
+            *(("quick", text) for text in quick),
+            *(("absent", text) for text in absences),
+        ]:
+            for name in READABLE:
+                if re.search(rf"\b{name}\b", sql):
+                    spark.table(name, duck.fetch(f'SELECT * FROM "{name}"'))
+            found = _rows(spark, sql)
+            assert found == _rows(duck, sql), (trial["name"], kind)
+            told[kind] += found.total()
+    assert told["all"], "no fixture had a candidate: the test proves nothing"
+    assert bool(told["quick"]) == bool(quick)
 
 
 @pytest.mark.slow
