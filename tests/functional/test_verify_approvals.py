@@ -144,6 +144,9 @@ EDITS: dict[str, tuple[str, int, Callable[[dict[str, Any]], None]]] = {
         0,
         lambda what: what["request"]["content"].__setitem__("key", DEVICES["es256"].passkey().to_text()),
     ),
+    "a release after the grant had ended": ("decision", 0, lambda what: what.__setitem__("at", "2099-01-01T00:00:00Z")),
+    "a release to somebody else": ("decision", 0, lambda what: what.__setitem__("who", "a-2222222222222222")),
+    "a release for another purpose": ("decision", 0, lambda what: what.__setitem__("purpose", "trust_safety")),
     "first keys elsewhere": ("notice", 0, lambda what: what.update({"what": "request"})),
 }
 

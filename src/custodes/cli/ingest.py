@@ -44,7 +44,7 @@ def command(*, folder: Path, files: tuple[str, ...], source: str, follow: bool, 
 
     tail = Follow(poll, idle_stop) if follow else None
     with Home.open(folder) as home:
-        settle_spool(home)
+        settle_spool(home, whole=True)
         intake = home.intake()
         with interruptible(intake), progress_line() as progress:
             report = intake.read(source, files, follow=tail, progress=progress)

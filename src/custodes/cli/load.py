@@ -76,7 +76,7 @@ def command(folder: Path, home_folder: Path) -> int:
 
     stopped = False
     with Home.open(home_folder) as home, ExitStack() as stack:
-        settle_spool(home)
+        settle_spool(home, whole=True)
 
         def reading(intake: Intake) -> Callable[[int], None] | None:
             stack.enter_context(interruptible(intake))

@@ -50,7 +50,7 @@ class Moment(click.ParamType["datetime"]):
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write the report as one HTML file.")
 @click.option("--budget", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Campaigns a week.")
 @click.option("--reveal-ids", is_flag=True, help="Print company ids; refused unless the home is simulated.")
-@click.option("--full", is_flag=True, help="Explain every look anew; use nothing that earlier runs kept in DIR/derived.")
+@click.option("--keep", is_flag=True, help="Keep verdicts for later runs, and use those kept; what is found is the same.")
 @click.option("--exit-zero", is_flag=True, help="End with 0 although campaigns are shown (for pipelines that read the output).")
 def command(
     *,
@@ -61,7 +61,7 @@ def command(
     report: Path | None,
     budget: int,
     reveal_ids: bool,
-    full: bool,
+    keep: bool,
     exit_zero: bool,
 ) -> int:
     """Explain, detect, rank.
@@ -78,13 +78,13 @@ def command(
     from custodes.home import Home
 
     with Home.open(folder) as home:
-        settle_spool(home)
+        settle_spool(home, whole=True)
         if reveal_ids and not home.simulated:
             raise ConfigError(
                 "--reveal-ids prints company ids and works in simulated homes only",
                 hint="in a real home names are lifted one by one, by two people, for one case",
             )
-        run = run_watch(home, since=since, until=until, budget=budget, full=full)
+        run = run_watch(home, since=since, until=until, budget=budget, keep=keep)
         home.note_use("reveal" if reveal_ids else "watch")  # before anything is shown
         display = display_of(home, run)
         _print(run, display, form, revealer(home, run) if reveal_ids else str)
@@ -95,15 +95,15 @@ def command(
     return 0 if exit_zero or not run.campaigns else 1
 
 
-def run_watch(home: Home, *, since: datetime | None, until: datetime | None, budget: int, full: bool = False) -> WatchRun:
+def run_watch(home: Home, *, since: datetime | None, until: datetime | None, budget: int, keep: bool = False) -> WatchRun:
     """Run the main path over a home, saying each step on stderr where a person watches; keep what was found on the desk.
 
-    `full`: every look is explained anew.
+    `keep`: verdicts are kept for later runs, and those that are kept and still hold are not worked out again.
     """
     from custodes import own_use, watch
     from custodes.disclose.document import finding_of
 
-    rooms = home.rooms(full=full)
+    rooms = home.rooms(keep=keep)
     try:
         run = watch.run(rooms, since=since, until=until, budget=budget, say=talk())
     finally:

@@ -55,13 +55,14 @@ class _Key:
 
 @dataclass(slots=True)
 class _Asked:
-    """A request whose signature holds. `answers`: approver → (decision, set)."""
+    """A request whose signature holds. `answers`: approver → (decision, set); `since`: when all that it needs was signed."""
 
     record: Record
     by: str
     act: str
     content: Mapping[str, Any]
     answers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    since: datetime | None = None
 
     def is_approved(self) -> bool:
         """Say whether what the act needs was signed, as far as the bundle shows."""
@@ -179,6 +180,9 @@ class _Reading:
             raise _Unproven("the grant that it was released under is not in the bundle, or does not hold")
         if not origin.is_approved():
             raise _Wrong(f"it was released under request {origin.record.at}, and that was not approved")
+        at, lasts = _time(record, spooled="spooled" in record.what), asked.content.get("lasts_s")
+        if asked.since is None or not isinstance(lasts, int) or not asked.since <= at < asked.since + timedelta(seconds=lasts):
+            raise _Wrong(f"it was released at another time than request {asked.record.at} was approved for")
         if record.what.get("who") != asked.by or record.what.get("purpose") != asked.content.get("purpose"):
             raise _Wrong("it was released to somebody else, or for another purpose, than the grant says")
         return f"released under request {asked.record.at}, approved as it asks"
@@ -240,6 +244,8 @@ class _Reading:
 
     def _take_effect(self, asked: _Asked, at: datetime) -> None:
         """Add or end a key when its request is signed by all it needs; one denial before it begins stops an enrolment."""
+        if asked.since is None and asked.is_approved():
+            asked.since = at
         actor, text = str(asked.content.get("actor")), str(asked.content.get("key"))
         if asked.act == "enrol" and any(decision == "deny" for decision, _ in asked.answers.values()):
             self.keys = [key for key in self.keys if key.enrolled != asked.record.at]
