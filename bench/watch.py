@@ -7,6 +7,11 @@ the same stored rows in the same engine (count by actor): what any program has t
 whose window reaches further back see less than in a full run.
 
     python bench/watch.py --accesses 2000000 [--home DIR]     JSON on stdout
+    python bench/watch.py --day --accesses 500000             what the 90th day costs after 89 that were watched
+
+With `--day` the last day, with its tickets, is loaded after a run over the others. `day_cpu_s` is `watch --keep` then,
+`full_cpu_s` the ordinary `watch`, each in a process of its own, start of the program included. Both must tell the same findings:
+every field that speaks of accesses, verdicts or evidence is compared, and a difference ends the benchmark.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 STAFF, DAYS, PER_TICKET = 2_000, 90, 5
 SYSTEMS = (
@@ -166,15 +172,76 @@ def measure(accesses: int, home: Path, seed: int) -> dict[str, object]:
     }
 
 
+def _split(exports: Path, into: Path) -> tuple[Path, Path]:
+    """Put what bears the stamp of the last day into a folder of its own."""
+    last, folders = _stamp((DAYS - 1) * 86_400)[:10], (into / "before", into / "day")
+    for folder in folders:
+        (folder / "context").mkdir(parents=True)
+    for name in ("datamap.yaml", "policy.yaml", "context/staff.csv", "context/subjects.csv"):
+        shutil.copy(exports / name, folders[0] / name)
+    for name in ("context/tickets.csv", "context/assignments.csv", "accesses.ndjson"):
+        with (exports / name).open() as source, (folders[0] / name).open("w") as before, (folders[1] / name).open("w") as day:
+            if name.endswith(".csv"):
+                head = source.readline()
+                before.write(head)
+                day.write(head)
+            for line in source:
+                (day if last in line else before).write(line)
+    return folders
+
+
+def _told(found: dict[str, Any]) -> tuple[object, ...]:
+    """Return all that must not depend on what was kept."""
+    names = ("finding", "rule", "level", "accesses", "codes", "missing", "evidence", "explained_by", "sentence", "score")
+    findings = sorted([[row.get(name) for name in names] for row in found["findings"]], key=repr)
+    ranked = [[row[name] for name in ("campaign", "level", "score", "sentence")] for row in found["campaigns"]]
+    return findings, ranked, found["cut"], found["fairness"], found["coverage"]["residue"], found["coverage"]["explained"]
+
+
+def measure_day(accesses: int, seed: int) -> dict[str, object]:
+    """Watch 89 days, add one, watch again with what was kept and without; return the figures. Ends the program at a difference."""
+    custodes = [sys.executable, "-m", "custodes"]
+    with tempfile.TemporaryDirectory(prefix="custodes-bench-") as scratch:
+        exports, home = Path(scratch) / "exports", Path(scratch) / "home"
+        write_exports(exports, accesses, seed)
+        before, day = _split(exports, Path(scratch) / "split")
+        subprocess.run([*custodes, "init", str(home), "--simulated"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*custodes, "load", "--home", str(home), str(before)], check=True, stdout=subprocess.DEVNULL)
+        watch = [*custodes, "watch", "--home", str(home), "--format", "json"]
+        _, first_cpu, _, _ = _timed([*watch, "--keep"])
+        subprocess.run([*custodes, "load", "--home", str(home), str(day)], check=True, stdout=subprocess.DEVNULL)
+        wall, cpu, peak, out = _timed([*watch, "--keep"])
+        full_wall, full_cpu, full_peak, full_out = _timed(watch)
+    kept, whole = json.loads(out), json.loads(full_out)
+    if not kept["coverage"]["kept"]["kept"] or whole["coverage"]["kept"]:
+        raise SystemExit(f"nothing was kept, or a full run used it: {kept['coverage']['kept']}, {whole['coverage']['kept']}")
+    if _told(kept) != _told(whole):
+        raise SystemExit("the run with what was kept tells something else than the full one")
+    return {
+        "accesses": whole["coverage"]["accesses"],
+        "asked": kept["coverage"]["kept"]["asked"],
+        "findings": len(whole["findings"]),
+        "first_89_days_cpu_s": round(first_cpu, 2),
+        "day_wall_s": round(wall, 2),
+        "day_cpu_s": round(cpu, 2),
+        "day_peak_mb": round(peak / 1024),
+        "full_wall_s": round(full_wall, 2),
+        "full_cpu_s": round(full_cpu, 2),
+        "full_peak_mb": round(full_peak / 1024),
+        "day_to_full": round(cpu / full_cpu, 3),
+    }
+
+
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accesses", type=int, nargs="+", default=[200_000])
     parser.add_argument("--home", type=Path, help="keep the home here (one size only), and use it if it is there")
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--day", action="store_true", help="measure one new day after 89 that were watched")
     given = parser.parse_args()
-    runs = []
-    for accesses in given.accesses:
+    runs = [measure_day(accesses, given.seed) for accesses in given.accesses] if given.day else []
+    for accesses in () if given.day else given.accesses:
         home = given.home or Path(tempfile.mkdtemp(prefix="custodes-bench-")) / "home"
         try:
             runs.append(measure(accesses, home, given.seed))

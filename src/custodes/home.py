@@ -5,6 +5,7 @@
     DIR/ledger/index/   roots of its index
     DIR/accesses/       Parquet by day      DIR/rejected/   sealed: records that could not be read
     DIR/context/        Parquet by table    DIR/desk.sqlite findings
+    DIR/derived/        what runs keep: a cache
 
 A key is opened when a room needs it and never leaves the objects it was handed to.
 """
@@ -313,7 +314,7 @@ class Home:
         """What runs keep for later ones."""
         from custodes.store.derived import Derived
 
-        return Derived(self.path / "derived")
+        return Derived(self.path / "derived", blake2b(b"derived state", key=self._key("vault"), digest_size=32).digest())
 
     def engine(self) -> KeepingEngine:
         """A fresh engine that reads files of this home only. The caller closes it."""
@@ -341,8 +342,8 @@ class Home:
             publish=self.checkpoint,
         )
 
-    def rooms(self, *, full: bool = False) -> watch.Rooms:
-        """Everything that the main path stands on. The caller closes `engine`. `full`: nothing that earlier runs kept is used."""
+    def rooms(self, *, keep: bool = False) -> watch.Rooms:
+        """Everything that the main path stands on. The caller closes `engine`. `keep`: with the verdicts of earlier runs."""
         from custodes import explain, own_use, watch
         from custodes.explain import granted, views, wholeness
         from custodes.explain.kept import Ground, Keep
@@ -366,6 +367,7 @@ class Home:
             views.build(engine, accesses, loaded, *rest, since=since, until=until, own=own, known=known)
 
         engine = self.engine()
+        ground = Ground.of(self.policy, self.datamap, engine, loaded.tables)
         return watch.Rooms(
             engine=engine,
             build_views=build,
@@ -382,14 +384,7 @@ class Home:
             score=self.settings.rank.score,
             memory=own_use.memory(self.desk().findings(), self.own_leaves(), self.tag_key),
             record_score=lambda recipe, digest: own_use.note_score(self.own_leaves(), self.record, recipe, digest),
-            keep=Keep(
-                self.derived(),
-                accesses,
-                context,
-                Ground(repr(self.policy), repr(self.datamap), f"{engine.name} {engine.version}"),
-                from_record=bool(loaded.tables),
-                fresh=full,
-            ),
+            keep=Keep(self.derived(), accesses, context, ground) if keep else None,
         )
 
     # — the record —

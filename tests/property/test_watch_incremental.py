@@ -15,10 +15,8 @@ import pytest
 from approval_stage import OLD, Stage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kept_run import judged
 
-from custodes import explain
-from custodes.explain import views
-from custodes.explain.kept import Ground, Keep
 from custodes.home import Home
 from custodes.model.run import Kept
 
@@ -27,15 +25,6 @@ SUBJECTS = tuple(f"customer-{number}" for number in range(4))
 REASONS = ("T-1", "T-2", "T-3", "K-1", "K-2", "G-1", "L-1", "I-1", "nowhere")
 STEPS = (0, 1, 20, 24, 47, 80, 24 * 9)
 """Hours after the beginning."""
-SEEN = {
-    "looks": "access_id, l.subject, l.via, l.unit, l.fieldset, l.reason, l.public_only",
-    "residue": "access_id, l.subject",
-    "explanations": "access_id, l.subject, l.template, l.strength, l.evidence_table, l.evidence_key",
-    "flags": "access_id, l.subject, l.template, l.code, l.evidence_table, l.evidence_key",
-    "lacks": "access_id, l.subject, l.token, l.evidence_table, l.evidence_key",
-    "obligations": "access_id, l.subject, l.duty, l.met",
-}
-SHELF = explain.load_templates()
 _NUMBERS = count()
 
 hours = st.sampled_from(STEPS)
@@ -149,37 +138,17 @@ def _give(home: Home, folder: Path, batch: Batch) -> None:
         home.intake().read("access", [str(path)])
 
 
-def _judged(home: Home, *, keep: bool) -> tuple[dict[str, list[str]], Kept | None]:
-    """Build the views and explain, with what is kept or without; return what the views hold."""
-    engine, accesses, context, policy = home.engine(), home.accesses(), home.context(), home.policy
-    kept, known = None, Keep(home.derived(), accesses, context, Ground(repr(policy), "", "")) if keep else None
-    try:
-        views.build(engine, accesses, context, home.datamap, policy, home.registry(), known=known)
-        if known:
-            _, kept = known.explain(engine, SHELF, policy, context.tables())
-        else:
-            explain.run(engine, SHELF, policy, context.tables())
-        return {
-            name: sorted(
-                repr(row) for row in engine.rows(f"SELECT a.{columns} FROM {name} l JOIN accesses a ON a.access = l.access")
-            )
-            for name, columns in SEEN.items()
-        }, kept
-    finally:
-        engine.close()
-
-
 def _agree(base: Path, folder: Path, batches: list[Batch]) -> list[Kept]:
     """Give the batches one after the other; after each, what is kept and what is worked out anew must be the same."""
     home = folder / f"home-{next(_NUMBERS)}"
     shutil.copytree(base, home)
     told = []
     with Home.open(home) as opened:
-        _judged(opened, keep=True)
+        judged(opened, keep=True)
         for batch in batches:
             _give(opened, folder, batch)
-            seen, kept = _judged(opened, keep=True)
-            whole, _ = _judged(opened, keep=False)
+            seen, kept = judged(opened, keep=True)
+            whole, _ = judged(opened, keep=False)
             assert kept is not None
             assert seen == whole
             told.append(kept)

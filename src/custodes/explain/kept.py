@@ -7,7 +7,7 @@ every look is asked again, and the run says why. A run over a part of the record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib import resources
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from custodes.engine import Engine, KeepingEngine
     from custodes.explain.template import Template
     from custodes.explain.verdicts import Explained
+    from custodes.model.datamap import DataMap
     from custodes.model.policy import Policy
     from custodes.store.accesses import Accesses
 
@@ -60,31 +61,29 @@ _LOOKS: Final = tuple(VIEWS["looks"])
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What verdicts stand on besides accesses and context: `policy` and `datamap` in words, and what the engine is."""
+    """What verdicts stand on besides accesses and context: `policy` and `datamap` in words, and what the engine is.
+
+    `from_record`: grants and approvals come from the home's own leaves, not from loads.
+    """
 
     policy: str
     datamap: str
     engine: str
+    from_record: bool = False
+
+    @classmethod
+    def of(cls, policy: Policy, datamap: DataMap, engine: Engine, from_record: Collection[str]) -> Ground:
+        """Return what a run stands on. `from_record`: tables that come from the home's own leaves."""
+        return cls(repr(policy), repr(datamap), f"{engine.name} {engine.version}", bool(from_record))
 
 
 class Keep:
     """What one run takes from earlier ones and leaves to later ones. It serves one run."""
 
-    def __init__(
-        self,
-        derived: Derived,
-        accesses: Accesses,
-        context: ContextStore,
-        ground: Ground,
-        *,
-        from_record: bool = False,
-        fresh: bool = False,
-    ) -> None:
-        """`from_record`: grants and approvals come from the home's own leaves. `fresh`: use nothing of what is kept."""
-        self._derived, self._accesses, self._context = derived, accesses, context
-        self._ground, self._from_record = ground, from_record
-        self._state, self._why = (None, "it was asked for") if fresh else derived.read()
-        self._first = 0
+    def __init__(self, derived: Derived, accesses: Accesses, context: ContextStore, ground: Ground) -> None:
+        self._derived, self._accesses, self._context, self._ground = derived, accesses, context, ground
+        self._state, self._why = derived.read()
+        self._began = self._inputs()
         self._asked = 0
         self._new_copies = True
 
@@ -109,7 +108,7 @@ class Keep:
 
     def looks(self, engine: Engine) -> None:
         """Make `looks` of what is kept and what is new."""
-        for name in TABLES:
+        for name in set(TABLES) - set(touched.SNAPSHOTS):
             if len(self._context.version(name)) > 1:  # what several loads say of a row is worked out once, not by every reader
                 engine.run(f"CREATE OR REPLACE TABLE {name}_now AS SELECT * FROM {name}")
                 engine.run(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {name}_now")
@@ -215,14 +214,13 @@ class Keep:
 
     def _changed_parts(self, engine: Engine) -> str:
         """Parts are only ever added; one that is gone or was written anew may have lost rows of somebody who was erased."""
-        state, manifest = self._state, self._accesses.manifest()
+        state, (now, superseded, _) = self._state, self._began
         if state is None:
             return "nothing was kept"
-        now = {part.accesses: part.size for part in manifest.parts}
         if any(now.get(name) != size for name, size in state.parts.items()):
             return "stored accesses were written anew"
-        hidden = set(manifest.superseded) - set(state.superseded)
-        if set(state.superseded) - set(manifest.superseded):
+        hidden = set(superseded) - set(state.superseded)
+        if set(state.superseded) - set(superseded):
             return "stored accesses were written anew"
         if hidden:
             engine.table("hidden", pa.table({"leaf": pa.array(sorted(hidden), pa.int64())}))
@@ -266,7 +264,7 @@ class Keep:
         if any(template.repeat for template in templates):
             return "a template reads its own verdicts"
         before = state.context
-        versions = {name: list(self._context.version(name)) for name in TABLES}
+        versions = self._began[2]
         if gone := [name for name in TABLES if set(before.get(name, ())) - set(versions[name])]:
             return f"loads of {', '.join(gone)} were written anew"
         for name in touched.SNAPSHOTS:
@@ -274,7 +272,7 @@ class Keep:
         changed = [
             name
             for name in TABLES
-            if versions[name] != list(before.get(name, ())) or (name in touched.SNAPSHOTS and self._from_record)
+            if versions[name] != list(before.get(name, ())) or (name in touched.SNAPSHOTS and self._ground.from_record)
         ]
         read = {table for template in templates if set(template.tables) <= loaded for table in template.tables}
         if why := touched.unbounded(changed, read):
@@ -314,17 +312,19 @@ class Keep:
         self._write(engine, state, {**selects, **_small()}, anew=False)
 
     def _described(self, templates: Sequence[Template], loaded: set[str], runs: int) -> State:
-        manifest = self._accesses.manifest()
         basis = {**self._basis(), "templates": _templates(templates), "tables": _digest(" ".join(sorted(loaded)))}
-        return State(
-            basis=basis,
-            parts={part.accesses: part.size for part in manifest.parts},
-            superseded=manifest.superseded,
-            context={name: list(self._context.version(name)) for name in TABLES},
-            runs=runs,
-        )
+        parts, superseded, context = self._began
+        return State(basis=basis, parts=parts, superseded=superseded, context=context, runs=runs)
+
+    def _inputs(self) -> tuple[dict[str, int], tuple[int, ...], dict[str, list[str]]]:
+        """Return what is stored now: parts with their sizes, hidden rows, loads of each table."""
+        manifest = self._accesses.manifest()
+        context = {name: list(self._context.version(name)) for name in TABLES}
+        return {part.accesses: part.size for part in manifest.parts}, manifest.superseded, context
 
     def _write(self, engine: KeepingEngine, state: State, selects: Mapping[str, str], *, anew: bool) -> None:
+        if self._inputs() != self._began:
+            return  # something came in while this run was reading: what it worked out may hold half of it, and is not kept
         written: dict[str, Path] = {}
         for table, sql in selects.items():
             path = self._derived.room()

@@ -1,8 +1,9 @@
 """`DIR/derived`: what earlier runs worked out, so that a new day costs what a new day is worth. A cache and no part of the record.
 
 Rules this page keeps: deleting the folder costs time and nothing else; a file counts only if `state.json`, which is put in place in
-one move, names it with its digest; whatever is damaged, of another version or half written is recognised and not used. Nothing
-here says who is protected: duties are asked for anew in each run. Erasing a subject empties the folder.
+one move and sealed with a key of the home, names it with its digest; what is damaged, forged without the key, of another version or
+half written is recognised and not used. Nothing here says who is protected: duties are asked for anew in each run. Erasing a subject
+empties the folder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from hmac import compare_digest
 from pathlib import Path
 from typing import Final
 
@@ -54,13 +56,17 @@ class State(msgspec.Struct):
 class Derived:
     """The folder of one home. Two runs at once do not disturb each other: the later one's state counts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, key: bytes = b"") -> None:
+        """`key`: seals the state; whoever only empties the folder needs none."""
+        self.folder, self._key = folder, key
 
     def read(self) -> tuple[State | None, str]:
         """Return the state and an empty word, or None and why there is none that may be used. Every file named is read once."""
         try:
-            state = msgspec.json.decode((self.folder / FILE).read_bytes(), type=State)
+            seal, _, told = (self.folder / FILE).read_bytes().partition(b"\n")
+            if not compare_digest(seal, self._seal(told)):
+                return None, "what was kept is damaged"
+            state = msgspec.json.decode(told, type=State)
         except FileNotFoundError:
             return None, "nothing was kept"
         except (OSError, msgspec.DecodeError):
@@ -89,7 +95,8 @@ class Derived:
             pieces.setdefault(table, []).append(Piece(path.name, _digest(path)))
         state.pieces = pieces
         half = self.folder / f"{FILE}.{secrets.token_hex(4)}"
-        half.write_bytes(msgspec.json.encode(state))
+        told = msgspec.json.encode(state)
+        half.write_bytes(self._seal(told) + b"\n" + told)
         half.replace(self.folder / FILE)  # from here on the new files count; a kill before leaves them to be cleared away
         self._clear({piece.file for held in pieces.values() for piece in held})
 
@@ -103,6 +110,9 @@ class Derived:
         except OSError as wrong:
             raise NotDurable(f"{self.folder.name} cannot be emptied: {wrong.strerror}") from None
         Disk().sync_folder(self.folder.parent)
+
+    def _seal(self, told: bytes) -> bytes:
+        return blake2b(told, key=self._key, digest_size=32, person=b"custodes derived").hexdigest().encode()
 
     def _clear(self, named: Iterable[str]) -> None:
         keep, now = {*named, FILE}, time.time()
