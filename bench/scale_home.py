@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -36,7 +36,10 @@ warehouse: {events: {subject_key: account, fields: {event: behaviour, device: de
 """
 POLICY = """
 schema: custodes.policy/1
-purposes: {support: [identity, contact, behaviour, device, ip_address], fraud: ["*"], billing: [identity, contact, payment, behaviour]}
+purposes:
+  support: [identity, contact, behaviour, device, ip_address]
+  fraud: ["*"]
+  billing: [identity, contact, payment, behaviour]
 regions: {EU: {countries: [IE, PL, US]}, US: {countries: [US, IE, PL]}, XA: {countries: [IE]}}
 units_without_subject_duty: [audit]
 outside_approver_units: [privacy/office]
@@ -421,26 +424,66 @@ def bulk_rows(c: Company, day: int, base: int, sets: list[str]) -> tuple[pa.Tabl
         ids = words("x-", c.seed + 91, np.array([2 * one, 2 * one + 1]), 26).to_pylist()
         copy = words("o-", c.seed + 31, np.array([one]), 16)[0].as_py()
         shared = {
-            "source": "app", "parser": "app/1", "schema": "access/1", "observed": LOADED, "system": "warehouse",
-            "fieldset": sets[BULK], "field_basis": "reported", "subject_basis": "source_named", "selectors": [], "rows_basis": "reported",
-            "purpose_basis": "none", "coverage": [], "deliberate": True, "break_glass": False, "subject_min": 0,
-        }  # fmt: skip
+            "source": "app",
+            "parser": "app/1",
+            "schema": "access/1",
+            "observed": LOADED,
+            "system": "warehouse",
+            "fieldset": sets[BULK],
+            "field_basis": "reported",
+            "subject_basis": "source_named",
+            "selectors": [],
+            "rows_basis": "reported",
+            "purpose_basis": "none",
+            "coverage": [],
+            "deliberate": True,
+            "break_glass": False,
+            "subject_min": 0,
+        }
         begins = BEGIN + timedelta(days=day, hours=3, minutes=5 * number)
         job = {"reason": c.of.once("ref", f"job{number % 5}"), "actor": c.services[number % 5].as_py(), "actor_kind": "service"}
         accesses.append(
-            {**shared, **job, "leaf": leaf, "access_id": ids[0], "time": begins, "action": "export", "subject_scope": "set",
-             "subject_count": 50, "rows": 50, "derived": copy}
-        )  # fmt: skip
+            {
+                **shared,
+                **job,
+                "leaf": leaf,
+                "access_id": ids[0],
+                "time": begins,
+                "action": "export",
+                "subject_scope": "set",
+                "subject_count": 50,
+                "rows": 50,
+                "derived": copy,
+            }
+        )
         reader = {"actor": c.actors[int(below(c.seed + 32, one, c.staff))].as_py(), "actor_kind": "human"}
         accesses.append(
-            {**shared, **reader, "leaf": leaf + 51, "access_id": ids[1], "time": begins + timedelta(hours=7), "action": "read",
-             "subject_scope": "unknown", "subject_count": 0, "rows": 50, "derived_from": copy}
-        )  # fmt: skip
+            {
+                **shared,
+                **reader,
+                "leaf": leaf + 51,
+                "access_id": ids[1],
+                "time": begins + timedelta(hours=7),
+                "action": "read",
+                "subject_scope": "unknown",
+                "subject_count": 0,
+                "rows": 50,
+                "derived_from": copy,
+            }
+        )
         for place, subject in enumerate(about.to_pylist()):
             touches.append(
-                {"leaf": leaf, "touch_leaf": leaf + 1 + place, "access_id": ids[0], "subject": subject, "id_kind": "user_id",
-                 "relation": "accessed", "certainty": "certain", "basis": "source_named"}
-            )  # fmt: skip
+                {
+                    "leaf": leaf,
+                    "touch_leaf": leaf + 1 + place,
+                    "access_id": ids[0],
+                    "subject": subject,
+                    "id_kind": "user_id",
+                    "relation": "accessed",
+                    "certainty": "certain",
+                    "basis": "source_named",
+                }
+            )
         leaf += 52
     return pa.Table.from_pylist(accesses, schema=ACCESSES), pa.Table.from_pylist(touches, schema=TOUCHES), leaf
 
@@ -455,7 +498,9 @@ def write_accesses(home: Any, c: Company) -> None:
     known = Fieldsets(home.datamap, ())
     sets = [
         known.of(
-            Draft([], BEGIN, "", "read", system, resources=[Resource(thing, "page")], fields=[FieldUse(f, resource=0) for f in fields])
+            Draft(
+                [], BEGIN, "", "read", system, resources=[Resource(thing, "page")], fields=[FieldUse(f, resource=0) for f in fields]
+            )
         ).id
         for system, thing, fields in SETS
     ]
@@ -500,9 +545,20 @@ def write_small(c: Company, folder: Path) -> None:
     table(
         "staff",
         "actor,person,unit,manager,country,entity,joined,notice_from",
-        ((f"staff{n}", f"person{n}", c.unit(n), f"staff{n // 25 * 25 if n % 25 else 0}", lands[n // 25 % 3], "own", "2020-01-01T00:00:00Z",
-          _stamp(60 * DAY) if n % 400 == 77 else "") for n in range(c.staff)),
-    )  # fmt: skip
+        (
+            (
+                f"staff{n}",
+                f"person{n}",
+                c.unit(n),
+                f"staff{n // 25 * 25 if n % 25 else 0}",
+                lands[n // 25 % 3],
+                "own",
+                "2020-01-01T00:00:00Z",
+                _stamp(60 * DAY) if n % 400 == 77 else "",
+            )
+            for n in range(c.staff)
+        ),
+    )
     cases, grants = c.cases, c.grants
     opened = c.case_opened(np.arange(cases))
     table(
@@ -513,27 +569,89 @@ def write_small(c: Company, folder: Path) -> None:
     table(
         "case_scope",
         "case,subject,added,added_by",
-        ((f"case{n}", f"subject{pick(51, n * 3 + k, c.subjects)}", _stamp(opened[n]), "staff4") for n in range(cases) for k in range(3)),
+        (
+            (f"case{n}", f"subject{pick(51, n * 3 + k, c.subjects)}", _stamp(opened[n]), "staff4")
+            for n in range(cases)
+            for k in range(3)
+        ),
     )
     table(
         "grants",
         "grant,actor,subject,purpose,valid_from,valid_to,requested_by,break_glass",
-        ((f"grant{n}", f"staff{pick(52, n, c.staff)}", f"subject{pick(53, n, c.subjects)}", "fraud", _stamp(n * 3600 % (80 * DAY)),
-          _stamp(n * 3600 % (80 * DAY) + 9 * DAY), f"staff{pick(52, n, c.staff)}", "true" if n % 40 == 0 else "false") for n in range(grants)),
-    )  # fmt: skip
-    table("approvals", "grant,approver,at,decision", ((f"grant{n}", "staff1", _stamp(n * 3600 % (80 * DAY)), "approve") for n in range(grants)))
-    table("incidents", "incident,kind,opened,closed", ((f"inc{n}", "outage", _stamp(n * 9 * DAY), _stamp(n * 9 * DAY + 7200)) for n in range(9)))
-    table("legal", "process,kind,verified,authority,subject,served,expires,approver_class",
-          ((f"legal{n}", "warrant", "true", "court", f"subject{pick(54, n, c.subjects)}", _stamp(n * DAY), _stamp(n * DAY + 30 * DAY), "judge") for n in range(60)))
-    table("jobs", "job,service,owner,change,valid_from,valid_to,targeted",
-          ((f"job{n}", f"svc{n}", "staff2", f"change{n}", _stamp(0), _stamp(DAYS * DAY), "false") for n in range(5)))
-    table("consents", "subject,actor,valid_from", ((f"subject{pick(55, n, c.subjects)}", f"staff{pick(56, n, c.staff)}", _stamp(0)) for n in range(500)))
-    table("relations", "actor,subject,kind",
-          ((f"staff{pick(57, n, c.staff)}", f"subject{pick(58, n, c.subjects)}", "neighbour") for n in range(500)))
-    table("outcomes", "case,actor,subject,decided,result",
-          ((f"old{n}", f"staff{pick(59, n, c.staff)}", f"subject{pick(60, n, c.subjects)}", _stamp(n * DAY), "proven") for n in range(10)))
-    table("press", "event,time,kind,subject", ((f"press{n}", _stamp((10 + n) * DAY), "article", f"subject{pick(61, n, c.subjects)}") for n in range(40)))
-    table("protected", "subject,class", ((f"subject{pick(62, n, c.subjects)}", "journalist" if n % 3 else "minor") for n in range(c.subjects // 5_000 + 50)))
+        (
+            (
+                f"grant{n}",
+                f"staff{pick(52, n, c.staff)}",
+                f"subject{pick(53, n, c.subjects)}",
+                "fraud",
+                _stamp(n * 3600 % (80 * DAY)),
+                _stamp(n * 3600 % (80 * DAY) + 9 * DAY),
+                f"staff{pick(52, n, c.staff)}",
+                "true" if n % 40 == 0 else "false",
+            )
+            for n in range(grants)
+        ),
+    )
+    table(
+        "approvals",
+        "grant,approver,at,decision",
+        ((f"grant{n}", "staff1", _stamp(n * 3600 % (80 * DAY)), "approve") for n in range(grants)),
+    )
+    table(
+        "incidents",
+        "incident,kind,opened,closed",
+        ((f"inc{n}", "outage", _stamp(n * 9 * DAY), _stamp(n * 9 * DAY + 7200)) for n in range(9)),
+    )
+    table(
+        "legal",
+        "process,kind,verified,authority,subject,served,expires,approver_class",
+        (
+            (
+                f"legal{n}",
+                "warrant",
+                "true",
+                "court",
+                f"subject{pick(54, n, c.subjects)}",
+                _stamp(n * DAY),
+                _stamp(n * DAY + 30 * DAY),
+                "judge",
+            )
+            for n in range(60)
+        ),
+    )
+    table(
+        "jobs",
+        "job,service,owner,change,valid_from,valid_to,targeted",
+        ((f"job{n}", f"svc{n}", "staff2", f"change{n}", _stamp(0), _stamp(DAYS * DAY), "false") for n in range(5)),
+    )
+    table(
+        "consents",
+        "subject,actor,valid_from",
+        ((f"subject{pick(55, n, c.subjects)}", f"staff{pick(56, n, c.staff)}", _stamp(0)) for n in range(500)),
+    )
+    table(
+        "relations",
+        "actor,subject,kind",
+        ((f"staff{pick(57, n, c.staff)}", f"subject{pick(58, n, c.subjects)}", "neighbour") for n in range(500)),
+    )
+    table(
+        "outcomes",
+        "case,actor,subject,decided,result",
+        (
+            (f"old{n}", f"staff{pick(59, n, c.staff)}", f"subject{pick(60, n, c.subjects)}", _stamp(n * DAY), "proven")
+            for n in range(10)
+        ),
+    )
+    table(
+        "press",
+        "event,time,kind,subject",
+        ((f"press{n}", _stamp((10 + n) * DAY), "article", f"subject{pick(61, n, c.subjects)}") for n in range(40)),
+    )
+    table(
+        "protected",
+        "subject,class",
+        ((f"subject{pick(62, n, c.subjects)}", "journalist" if n % 3 else "minor") for n in range(c.subjects // 5_000 + 50)),
+    )
 
 
 def build(path: Path, accesses: int, seed: int) -> None:
@@ -547,7 +665,9 @@ def build(path: Path, accesses: int, seed: int) -> None:
         c = Company(home, accesses, seed)
         with tempfile.TemporaryDirectory(prefix="custodes-bench-") as scratch:
             write_small(c, Path(scratch) / "exports")
-            subprocess.run([*custodes, "load", "--home", str(path), str(Path(scratch) / "exports")], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [*custodes, "load", "--home", str(path), str(Path(scratch) / "exports")], check=True, stdout=subprocess.DEVNULL
+            )
     with Home.open(path) as home:
         large: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
             "tickets": lambda: chain([change_tickets(c)], (tickets(c, day) for day in range(DAYS))),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custodes.errors import PartMissing
-from custodes.rank import features, score, trained
+from custodes.rank import features, plain, score, trained
 from custodes.rank.features import CONTEXT, COUNTS, FEATURES, TAIL
 from custodes.rank.tail import Reference, Scale
 
@@ -95,6 +95,29 @@ def test_no_country_feature() -> None:
 def test_every_feature_of_context_has_its_direction_and_counts_have_none() -> None:
     assert [trained.direction(name) for name in FEATURES] == [-1] * len(CONTEXT) + [0] * len(COUNTS)
     assert set(TAIL) <= set(CONTEXT)
+
+
+def test_a_recipe_names_the_sample_of_a_large_window_and_all_its_relations_are_context() -> None:
+    assert set(plain.FEATURES) == trained.PLAIN
+    assert [trained.direction(name) for name in plain.FEATURES] == [-1] * len(plain.FEATURES)
+    whole = trained.Recipe("2026-01-01", "2026-03-01", 0, plain.FEATURES, "scikit-learn 1")
+    part = trained.Recipe("2026-01-01", "2026-03-01", 0, plain.FEATURES, "scikit-learn 1", "the first 6000 of 500000 looks")
+    assert whole.digest() != part.digest()
+    assert "sample" not in whole.as_values()
+    assert part.as_values()["sample"] == "the first 6000 of 500000 looks"
+
+
+@pytest.mark.parametrize("count", [0, 20_000, 50_000, 10_000_000])
+def test_a_sample_reads_about_twice_as_many_ids_as_it_takes(count: int) -> None:
+    condition = plain._below(count)
+    if count <= 40_000:
+        assert condition == "true"
+        return
+    word = condition.removeprefix("access_id < 'x-").removesuffix("'")
+    place = 0
+    for letter in word:
+        place = place * 32 + "234567abcdefghijklmnopqrstuvwxyz".index(letter)
+    assert 0.99 < place / 32**4 * count / 40_000 <= 1.0
 
 
 def test_a_look_unlike_all_others_is_at_the_top_of_the_scale() -> None:
