@@ -7,6 +7,7 @@ the next commit, or has one of its own soon. A commit that fails has failed for 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from custodes.errors import Outage
 
 LATE_S: Final = 0.2
 """How long what nobody waits for may wait for company."""
+_STEP_S: Final = 0.002
 _T = TypeVar("_T")
 
 
@@ -41,16 +43,17 @@ class Group(Generic[_T]):
         """`work`: commits a group whole, or raises and nothing of it counts."""
         self._work, self._late_s = work, late_s
         self._turn = threading.Lock()
-        self._changed = threading.Condition(threading.Lock())
+        self._mutex = threading.Lock()
         self._queue: list[_Place[_T]] = []
-        self._led = self._closed = False
+        self._led = False
+        self._late, self._closing = threading.Event(), threading.Event()
         self._late_thread: threading.Thread | None = None
         self._late_wrong: BaseException | None = None
 
     def commit(self, item: _T) -> None:
         """Return when the item is committed, with whatever else waited. Raises what kept its group from it."""
         place = _Place(item)
-        with self._changed:
+        with self._mutex:
             self._queue.append(place)
             waits, self._led = self._led, True
         if waits:
@@ -62,14 +65,14 @@ class Group(Generic[_T]):
 
     def later(self, item: _T) -> None:
         """Have the item committed soon, and return at once. One that fails is tried again with each group until `close`."""
-        with self._changed:
-            if self._closed:
+        with self._mutex:
+            if self._closing.is_set():
                 raise Outage("nothing more is recorded here")
             self._queue.append(_Place(item, late=True))
             if self._late_thread is None:
                 self._late_thread = threading.Thread(target=self._carry, name="late records", daemon=True)
                 self._late_thread.start()
-            self._changed.notify_all()
+            self._late.set()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -79,10 +82,10 @@ class Group(Generic[_T]):
 
     def close(self) -> None:
         """Commit what nobody waited for; take no more of it. Raises what kept it from being committed, as the last try told."""
-        with self._changed:
-            self._closed = True
+        with self._mutex:
             thread, self._late_thread = self._late_thread, None
-            self._changed.notify_all()
+            self._closing.set()
+            self._late.set()
         if thread is not None:
             thread.join()
             if self._late_wrong is not None:
@@ -90,7 +93,7 @@ class Group(Generic[_T]):
 
     def _lead(self, mine: _Place[_T] | None) -> None:
         """Commit all that waits; then wake everybody who is done, and who leads next."""
-        with self._changed:
+        with self._mutex:
             batch, self._queue = self._queue, []
         wrong: BaseException | None = Outage("the commit was interrupted")
         try:
@@ -104,14 +107,13 @@ class Group(Generic[_T]):
 
     def _end(self, batch: Sequence[_Place[_T]], wrong: BaseException | None, mine: _Place[_T] | None) -> None:
         late = [place for place in batch if place.late]
-        with self._changed:
+        with self._mutex:
             if late:
                 self._late_wrong = wrong
             if wrong is not None:
                 self._queue[:0] = late
             following = next((place for place in self._queue if not place.late), None)
             self._led = following is not None
-            self._changed.notify_all()
         for place in batch:
             if not place.late:
                 place.wrong, place.done = wrong, True
@@ -121,16 +123,22 @@ class Group(Generic[_T]):
             following.woken.release()
 
     def _carry(self) -> None:
-        """Commit what has waited long enough for company; at the end try once more, and leave."""
+        """Commit what has waited long enough for company; when closing try twice, and leave."""
         tries = 2
         while tries:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or any(place.late for place in self._queue))
-                self._changed.wait_for(lambda: self._closed, timeout=self._late_s)
-                self._changed.wait_for(lambda: not self._led)
-                tries -= self._closed
-                if not any(place.late for place in self._queue):
-                    tries = 0 if self._closed else tries
-                    continue
-                self._led = True
-            self._lead(None)
+            self._late.wait()
+            self._closing.wait(self._late_s)
+            with self._mutex:
+                closing = self._closing.is_set()
+                waits = any(place.late for place in self._queue)
+                leads = waits and not self._led
+                self._led = self._led or leads
+                if not waits and not closing:
+                    self._late.clear()
+            if leads:
+                self._lead(None)
+            if closing and not waits:
+                return
+            tries -= closing and leads
+            if closing and not leads:
+                time.sleep(_STEP_S)  # somebody else commits
