@@ -12,7 +12,8 @@ import pytest
 from custodes.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "tests" / "README.md"])
+TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")
+PAGES = sorted([*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md")])
 
 
 def test_generated_pages_are_those_of_the_code() -> None:
