@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from custodes.rank import ring_looks
 from custodes.rank.rings import LEAST_SCORE, LEAST_WEIGHT, WITHIN, Touch, firsts, ordered, rings, weights
 
 BEGAN = datetime(2026, 3, 2, 9)  # noqa: DTZ001  # engine times are UTC without a zone
@@ -79,6 +81,18 @@ def test_two_who_open_very_many_share_some_by_chance_and_are_no_pair() -> None:
     both = [("a", "s"), ("b", "s"), ("a", "t"), ("b", "t")]
     assert ("a", "b") in weights(firsts(_touches(*both, *CROWD_OF_OTHERS)), {})
     assert ("a", "b") not in weights(firsts(_touches(*both, *many, *met, *CROWD_OF_OTHERS)), {})
+
+
+def test_two_alone_are_no_ring_if_one_of_them_opens_so_many_that_chance_ties_them() -> None:
+    company = [("z", f"z{place}") for place in range(500)]
+    both = [(actor, subject) for actor in ("a", "b") for subject in ("s", "t", "u")]
+    harvest = [("a", f"a{place}") for place in range(300)]
+    few, many = _touches(*company, *both), _touches(*company, *both, *harvest)
+    (ring,) = rings(firsts(few), weights(firsts(few), {}))
+    assert list(ring_looks.beyond_chance([ring], few)) == [ring]
+    assert list(ring_looks.beyond_chance([ring], many)) == []
+    three = replace(ring, actors=("a", "b", "c"))
+    assert list(ring_looks.beyond_chance([three], many)) == [three]
 
 
 def test_a_crowd_is_cut_to_the_ring_within_it_or_falls_apart() -> None:

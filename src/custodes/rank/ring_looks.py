@@ -6,7 +6,7 @@ Who opens a copy meets everybody in it at once, and everybody else who opens it:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -37,7 +37,7 @@ def build(engine: Engine, weights: Mapping[int, int]) -> None:
     shared = rings.firsts(touches)
     pairs = rings.weights(shared, {human: frozenset(own) for human, own in units.items()})
     rows = []
-    for ring in rings.rings(shared, pairs):
+    for ring in beyond_chance(rings.rings(shared, pairs), touches):
         name = sha256("\n".join(ring.actors).encode()).hexdigest()[:16]
         rows += [(name, *subjects[look], ring.weight, int(look in ring.witnesses)) for look in ring.looks]
     columns = list(zip(*sorted(rows), strict=True)) or [()] * len(_SCHEMA)
@@ -46,6 +46,21 @@ def build(engine: Engine, weights: Mapping[int, int]) -> None:
     )
 
 
+def beyond_chance(found: Iterable[rings.Ring], touches: Iterable[rings.Touch]) -> Iterator[rings.Ring]:
+    """Leave out two alone who share no more than two who open so many share by chance; three or more are no such chance."""
+    opened: dict[str, set[str]] = defaultdict(set)
+    for touch in touches:
+        opened[touch.actor].add(touch.subject)
+    everybody = len(set().union(*opened.values()))
+    for ring in found:
+        own = [len(opened[actor]) for actor in ring.actors]
+        if len(own) > _ALONE or len(ring.subjects) * everybody >= _TIMES * own[0] * own[1]:
+            yield ring
+
+
+_ALONE: Final = 2
+_TIMES: Final = 20
+"""Times what drawing from all subjects would give; within one line of work chance gives several times as much."""
 _SCHEMA: Final = pa.schema(
     [("ring", pa.string()), ("access", pa.int64()), ("subject", pa.string()), ("weight", pa.int64()), ("witness", pa.int32())]
 )
