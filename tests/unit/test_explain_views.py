@@ -140,7 +140,7 @@ def test_every_view_has_the_columns_and_types_of_its_page(engine: DuckDBEngine, 
         kinds = {str(row[0]): str(row[1]) for row in engine.rows(f"DESCRIBE {name}")}
         described = {
             column: "VARCHAR" if kind.startswith("ENUM") else kind for column, kind in kinds.items()
-        }  # codes read as texts
+        }
         assert described == dict(columns), name
 
 
