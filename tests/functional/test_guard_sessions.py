@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,9 +20,10 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield started
 
 
-@pytest.fixture
-def guarded(tmp_path: Path, cluster: Cluster) -> Iterator[Guarded]:
-    made = Guarded(tmp_path, cluster)
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Guarded]:
+    """One for all: each test has a grant of its own, and ends its leases."""
+    made = Guarded(tmp_path_factory.mktemp("sessions"), cluster)
     yield made
     made.gate.close()
 
@@ -55,7 +55,8 @@ def test_no_savepoint_and_no_rollback_gives_a_release_back(guarded: Guarded, way
         else:
             staff.execute(way.encode())
     assert released.index in guarded.gate.leases(guarded.stage.now)
-    assert guarded.gate.grants(guarded.stage.now)[0][1] == "used up"
+    assert {grant.number: state for grant, state, _ in guarded.gate.grants(guarded.stage.now)}[asked.number] == "used up"
+    guarded.gate.end_leases(f"g-{asked.number}")
     assert not guarded.stage.release(asked, mode="lease").decision.allowed
 
 
@@ -64,10 +65,12 @@ def test_no_value_and_no_subject_is_in_the_server_s_log(guarded: Guarded) -> Non
     with psycopg.connect(guarded.cluster.url(guarded.database), autocommit=True) as owner:
         for setting in ("log_statement = 'all'", "log_min_duration_statement = 0", "log_error_verbosity = 'verbose'"):
             owner.execute(f"alter database {guarded.database} set {setting}".encode())
+    guarded.gate._seams.close()  # its connections are older than the settings
     log = guarded.cluster.folder / "log"
     before = len(log.read_bytes())
     guarded.stage.release(guarded.stage.granted())
-    guarded.stage.release(guarded.stage.granted(mode="lease"), mode="lease")
+    leased = guarded.stage.granted(mode="lease")
+    guarded.stage.release(leased, mode="lease")
     with guarded.as_staff() as staff:
         staff.execute(SEEN.encode()).fetchone()
     with guarded.as_staff("finn") as colleague:  # who has no lease; what somebody casts under one is theirs to see
@@ -77,6 +80,7 @@ def test_no_value_and_no_subject_is_in_the_server_s_log(guarded: Guarded) -> Non
         ):
             with suppress(psycopg.Error):
                 colleague.execute(wrong.encode()).fetchall()
+    guarded.gate.end_leases(f"g-{leased.number}")
     written = log.read_bytes()[before:].decode()
     assert "custodes_guard.lease" in written  # it did log
     told = [line for line in written.splitlines() if SUBJECT in line and "safe_app.users where id" not in line]
