@@ -31,9 +31,8 @@ def gather(
         if category:
             categories[str(fieldset)].add(str(category))
     places = engine.rows(
-        """select human, unit, country from (
-             select human, unit, country, row_number() over (partition by human order by time desc, access desc, subject) as latest
-             from looks) where latest = 1"""
+        """select human, arg_max(coalesce(cast(unit as varchar), ''), time), arg_max(coalesce(cast(country as varchar), ''), time)
+           from looks group by human"""  # at one time somebody has one place, so which look it is taken from plays no part
     )
     return Facts(
         fieldset=fieldsets,
