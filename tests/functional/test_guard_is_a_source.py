@@ -15,6 +15,7 @@ from glass_stage import GlassStage
 from pgaudit_lines import as_json, audit, record
 
 from custodes import decisions, watch
+from custodes.cli.explain import ask
 from custodes.errors import Refused
 from custodes.guard.approval import APPROVE, sign
 from custodes.guard.book import REVIEW
@@ -50,6 +51,7 @@ class Busy:
                 "SELECT o.act, o.rows, a.access, a.outcome FROM own_record o JOIN accesses a ON a.access_id = o.about "
                 "WHERE o.what = 'outcome' AND o.rows = 0"
             )
+            ((self.covered_id,),) = engine.rows(f"SELECT access_id FROM accesses WHERE access = {self.covered.access}")
         assert found.failed_rules == ()
         self.found = list({**found.findings, **found.held_findings}.values())
 
@@ -79,7 +81,8 @@ class Busy:
         for _ in range(REFUSED_AGAIN):
             self.refused("hugo")
             self.refused("finn")
-        assert stage.release(stage.granted("finn"), "finn").decision.allowed
+        self.covered = stage.release(stage.granted("finn"), "finn")
+        assert self.covered.decision.allowed
         asked = stage.granted("dora")
         beyond = {"subject": stage.subject(OTHER), "key": OTHER}
         assert not stage.release(asked, **beyond).decision.allowed
@@ -162,6 +165,12 @@ def test_whoever_stretches_a_grant_to_somebody_else_is_told_also_once_it_is_used
 def test_a_release_that_finds_nothing_is_shown_to_rules_as_over_reach(busy: Busy) -> None:
     assert busy.empty.values == ()
     assert busy.outcomes == [("over-reach", 0, busy.empty.access, "success")]
+
+
+def test_one_release_is_explained_by_the_grant_that_the_record_knows(busy: Busy) -> None:
+    with closing(busy.stage.home.engine()) as engine:
+        answer = ask(busy.stage.home, engine, busy.covered_id)
+    assert "E3" in {entry.template for tried in answer.tried.values() for entry in tried if entry.verdict == "explains"}
 
 
 def test_approvals_by_the_wrong_person_are_told_although_the_guard_refused_them(busy: Busy) -> None:

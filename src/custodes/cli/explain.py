@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -66,12 +67,13 @@ def command(access: str, folder: Path, form: str) -> int:
 def ask(home: Home, engine: Engine, access: str) -> Answer:
     """Explain one access with the context of its time. Raises `InputError` if it is not exactly one."""
     from custodes import explain
-    from custodes.explain import views
+    from custodes.explain import granted, views
 
     found = _resolve(home, engine, access)
-    views.build(engine, home.accesses(), home.context(), home.datamap, home.policy, home.registry(), around=found)
+    context = granted.Granted(home.context(), home.own_leaves(), partial(home.pseudonyms.once, "ref"))
+    views.build(engine, home.accesses(), context, home.datamap, home.policy, home.registry(), around=found)
     templates = explain.load_templates()
-    explain.run(engine, templates, home.policy, home.context().tables())
+    explain.run(engine, templates, home.policy, home.context().tables() | context.tables)
     tried: dict[str | None, list[Tried]] = {}
     for entry in explain.one(engine, templates, found):
         tried.setdefault(entry.subject, []).append(entry)
