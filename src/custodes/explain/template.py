@@ -78,9 +78,9 @@ class Absence:
 class Template:
     """One declared way in which an access may be fine. `tables`: without them there is no verdict.
 
-    Two keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has no
-    candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain; then
-    `sql` is asked only for looks of which something is still to be said. It claims nothing but a row that the look's reason names.
+    Two keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has
+    no candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain;
+    then `sql` is asked only for looks of which something is still to be said, and claims only a row that the look's reason names.
     """
 
     code: str

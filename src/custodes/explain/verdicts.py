@@ -186,7 +186,12 @@ def _explain_quickly(engine: Engine, template: Template, policy: Policy) -> int:
         f"""INSERT INTO explanations SELECT look, access, subject, '{template.code}', strength, evidence_table, evidence_key
             FROM quick_{template.code}"""
     )
-    return _one(engine, f"SELECT count(*) FROM quick_{template.code}")
+    count = _one(engine, f"SELECT count(*) FROM quick_{template.code}")
+    engine.run(
+        f"CREATE OR REPLACE TABLE claims_{template.code} AS SELECT DISTINCT look FROM quick_{template.code} WHERE claimed = 1"
+    )
+    engine.run(f"DROP TABLE quick_{template.code}")  # as large as all explanations
+    return count
 
 
 def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) -> None:
@@ -199,7 +204,7 @@ def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) 
         return
     claims = [
         f"""SELECT l.look FROM looks l WHERE l.reason IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM quick_{template.code} q WHERE q.look = l.look AND q.claimed = 1)"""
+            AND NOT EXISTS (SELECT 1 FROM claims_{template.code} q WHERE q.look = l.look)"""
         for template in quick
     ]
     engine.run(
@@ -211,7 +216,7 @@ def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) 
     for template in quick:
         _find_candidates(engine, template, policy, "missed_looks")
         _keep_failing(engine, template)
-        engine.run(f"DROP TABLE quick_{template.code}")
+        engine.run(f"DROP TABLE claims_{template.code}")
     for name in ("missed_looks", "missed_ids", "near_looks", "near_ids"):
         engine.run(f"DROP TABLE IF EXISTS {name}")
 
