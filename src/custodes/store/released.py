@@ -155,7 +155,7 @@ class Releases:
 
     def _news(self, batch: Batch) -> list[OwnLeaf]:
         frames, mark = self._vault.own.since(self._mark)
-        found, count = self._told, self._read
+        found, count = list(self._told), self._read
         for frame in frames:
             own = msgspec.msgpack.decode(frame.section(0), type=Own)
             at = find_leaves(own.leaf, self._log.read, own.first, batch.first)
