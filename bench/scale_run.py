@@ -56,7 +56,7 @@ def explain(home: Path, *, digest: bool) -> dict[str, object]:
     clock = Clock()
     with Home.open(home) as opened:
         clock.mark("open")
-        rooms = opened.rooms(full=True)
+        rooms = opened.rooms()
         clock.mark("views")
         rooms.build_views(rooms.engine, None, None)
         clock.mark("explain")
@@ -87,7 +87,7 @@ def watch(home: Path, *, digest: bool) -> dict[str, object]:
     clock = Clock()
     with Home.open(home) as opened:
         clock.mark("open")
-        rooms = opened.rooms(full=True)
+        rooms = opened.rooms()
         done = street.run(rooms, say=clock.mark)
         clock.mark("")
         told = digests(rooms.engine) if digest else {}
