@@ -6,7 +6,7 @@ Each measurement is a process of its own over the product's own code. `explain`:
 `watch`: the whole street of `custodes watch` (views, templates, score, rings, rules, order). The baseline, in a process of its own
 as well, is one full scan of the stored accesses and touches in the same engine.
 
-    python bench/scale.py --keep DIR --accesses 2000000 20000000 --explain --accesses-watch 10000000     JSON on stdout
+    python bench/scale.py --keep DIR --explain 2000000 20000000 --watch 10000000     JSON on stdout
 """
 
 from __future__ import annotations
