@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
@@ -228,7 +229,8 @@ def _alive(mine: ref[Home]) -> Home:
 class _Rules:
     """The policy and the company's Cedar files in force, taken over anew when a file changes.
 
-    A bad one, or one that nobody decided on, keeps the last good set; at the start, without one, everything is refused.
+    A bad one, or one that nobody decided on, keeps the last good set, and stderr says so; at the start, without one, everything is
+    refused.
     """
 
     def __init__(self, home: Home) -> None:
@@ -242,31 +244,33 @@ class _Rules:
         try:
             present = policy_files(self._home)
         except OSError as wrong:
-            self.wrong = f"the rules cannot be read: {wrong.strerror}"
-            return
+            return self._say(f"the rules cannot be read: {wrong.strerror}")
         waits = self.wrong and now.replace(minute=0, second=0, microsecond=0)
         if (present, waits) == self._seen:
-            return  # what was not decided on is looked at again each hour: a decision takes effect a day after it
+            return None  # what was not decided on is looked at again each hour: a decision takes effect a day after it
         content = present.get(policing.DOCUMENT, b"")
         try:
             leaves = self._home.own_leaves()
         except Outage as wrong:
-            self.wrong = f"what was decided cannot be read: {wrong}"
-            return
+            return self._say(f"what was decided cannot be read: {wrong}")
         self._seen = (present, waits)
         undecided = policing.undecided(present, policing.in_force(leaves, Book.of(leaves).requests, now))
         if undecided:
-            self.wrong = f"not in force, for nobody decided on it: {', '.join(undecided)}"
-            return
+            return self._say(f"not in force, for nobody decided on it: {', '.join(undecided)}")
         try:
             policy = Policy.of(yaml_of(content, policing.DOCUMENT) if policing.DOCUMENT in present else None)
             company = [text.decode("utf-8") for name, text in sorted(present.items()) if name not in policing.DOCUMENTS]
         except (ConfigError, UnicodeDecodeError) as wrong:
-            self.wrong = str(wrong)
-            return
-        self.wrong = self.judge.reload(policy, content, company)
-        if not self.wrong:
+            return self._say(str(wrong))
+        unfit = self.judge.reload(policy, content, company)
+        if not unfit:
             self.policy = policy
+        return self._say(unfit)
+
+    def _say(self, wrong: str) -> None:
+        if wrong and wrong != self.wrong:
+            sys.stderr.write(f"custodes: the rules stay as they were: {wrong}\n")
+        self.wrong = wrong
 
 
 def policy_files(home: Home) -> dict[str, bytes]:

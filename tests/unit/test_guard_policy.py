@@ -74,12 +74,15 @@ def test_a_company_rule_is_in_force_a_day_after_two_people_decided(stage: GateSt
     assert later.policy_hash != first.policy_hash
 
 
-def test_a_rule_that_nobody_decided_on_keeps_the_last_good_set_and_starts_nothing(stage: GateStage) -> None:
+def test_a_rule_that_nobody_decided_on_keeps_the_last_good_set_and_starts_nothing(
+    stage: GateStage, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = stage.granted(reveals=5)
     assert stage.release(asked).decision.allowed
     put(stage, WIDENS)
     assert stage.release(asked).decision.allowed
     assert not stage.release(None).decision.allowed  # the `permit` is not in force
+    assert capsys.readouterr().err.count("nobody decided on it: policies/noon.cedar") == 1  # it says so, once
     assert stage.release(asked, gate=stage.fresh_gate()).decision.reason_class == "unavailable"  # a service that starts now
     (stage.home.path / CEDAR).unlink()
     assert stage.release(asked, gate=stage.fresh_gate()).decision.allowed
