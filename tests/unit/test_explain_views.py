@@ -138,9 +138,7 @@ def test_every_view_has_the_columns_and_types_of_its_page(engine: DuckDBEngine, 
     run(engine, load_templates(), POLICY, set(TABLES))
     for name, columns in VIEWS.items():
         kinds = {str(row[0]): str(row[1]) for row in engine.rows(f"DESCRIBE {name}")}
-        described = {
-            column: "VARCHAR" if kind.startswith("ENUM") else kind for column, kind in kinds.items()
-        }
+        described = {column: "VARCHAR" if kind.startswith("ENUM") else kind for column, kind in kinds.items()}
         assert described == dict(columns), name
 
 
