@@ -2,7 +2,7 @@
 
 Rules this page keeps: deleting the folder costs time and nothing else; a file counts only if `state.json`, which is put in place in
 one move and sealed with a key of the home, names it with its digest; what is damaged, forged without the key, of another version or
-half written is recognised and not used. Nothing here says who is protected: duties are asked for anew in each run. Erasing a subject
+half written is recognised and not used. Nothing here says who is protected: duties are asked for anew in each run. Erasing somebody
 empties the folder.
 """
 
