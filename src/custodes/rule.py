@@ -128,7 +128,7 @@ def _cannot_check(engine: Engine, rule: Rule, loaded: set[str]) -> str:
 
 def _count(value: object, noun: str) -> str:
     number = value if isinstance(value, int) else int(str(value or 0))
-    return counted(number, noun) if noun else str(number)
+    return counted(number, noun) if noun else f"{number:,}"
 
 
 def _blind_spots(engine: Engine, rule: Rule) -> list[NotChecked]:
