@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 import yaml
@@ -38,6 +39,7 @@ from custodes.evaluate import bpic13
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
+from custodes.world.language import library
 
 
 @pytest.fixture(scope="module")
@@ -251,36 +253,76 @@ def auc(planted: list[float], others: list[float]) -> float:
     return wins / len(planted) / len(others)
 
 
-def test_trivial_features_cannot_tell_a_plant_from_the_background(tmp_path):
-    scenarios = ["S14", "S15", "S16", "S18", "S24"]
-    file = with_middle_size(tmp_path)
-    tmp_path = tmp_path / "w"
-    world.build(scenarios, seed=21, out=tmp_path, file=file, size="middle", level="hard", twins=0)
-    truth = json.loads((tmp_path / "truth.json").read_text("utf-8"))
-    marked = {access for one in truth["campaigns"] for access in one["truth"]}
-    found = accesses(tmp_path)
-    row = {one["id"]: place for place, one in enumerate(found)}
-    features = {
-        "row": lambda one: row[one["id"]] % 97,
-        "last digits of the id": lambda one: int(one["id"][-4:], 16),
-        "digits of the session": lambda one: int(one["session"][4:]) if one.get("session") else 5 * 10**9,
-        "digits of the subject": lambda one: sum(map(int, one["subjects"][0][4:])) if one.get("subjects") else 45,
-        "last digit of the time": lambda one: int(one["time"][22]),
-        "id": lambda one: int(one["id"][4:], 16),
-        "parity": lambda one: int(one["id"][-1], 16) % 2,
-        "millisecond": lambda one: int(one["time"][20:23]),
-        "second": lambda one: int(one["time"][17:19]),
-        "subject id": lambda one: int(one["subjects"][0][4:]) if one.get("subjects") else 5 * 10**9,
-        **{
-            name: lambda one, name=name: float(name in one)
-            for name in ("id", "actor_kind", "client_country", "session", "device", "outcome", "seq", "seq_of")
-        },
-    }
-    for name, feature in features.items():
-        planted = [float(feature(one)) for one in found if one["id"] in marked]
-        others = [float(feature(one)) for one in found if one["id"] not in marked]
-        assert len(planted) > 1000
-        assert 0.45 <= auc(planted, others) <= 0.55, name
+FEATURES = {
+    "id": lambda one: int(one["id"][4:], 16),
+    "parity of the id": lambda one: int(one["id"][-1], 16) % 2,
+    "last digits of the id": lambda one: int(one["id"][-4:], 16),
+    "length of the id": lambda one: len(one["id"]),
+    "millisecond": lambda one: int(one["time"][20:23]),
+    "last digit of the time": lambda one: int(one["time"][22]),
+    "second": lambda one: int(one["time"][17:19]),
+    "last digit of the second": lambda one: int(one["time"][18]),
+    "minute": lambda one: int(one["time"][14:16]),
+    "digits of the subject": lambda one: sum(map(int, one["subjects"][0][4:])) if one.get("subjects") else 45,
+    "subject": lambda one: int(one["subjects"][0][4:]) if one.get("subjects") else 5 * 10**9,
+    "length of the subject": lambda one: len(one["subjects"][0]) if one.get("subjects") else 14,
+    "digits of the session": lambda one: int(one["session"][4:]) if one.get("session") else 5 * 10**9,
+    "last digit of the device": lambda one: int(one["device"][-1]) if one.get("device") else 4.5,
+    "reason": lambda one: int(one["reason"][4:]) if one.get("reason", "")[4:].isdigit() else 5 * 10**9,
+    "sequence": lambda one: one["seq"] % 10,
+    "fields": lambda one: len(one.get("fields", ())),
+    "subjects": lambda one: len(one.get("subjects", ())),
+    "length of the statement": lambda one: len(one.get("query", "")),
+    **{
+        f"has {name}": lambda one, name=name: name in one
+        for name in ("id", "actor_kind", "client_country", "session", "device", "outcome", "seq", "seq_of", "fields", "query")
+    },
+}
+"""What the log adds by itself, and the form of what was asked. Whether a purpose or a reason is given is part of a scenario."""
+ONLY_PLANTED = {"actor_kind": {"agent"}}
+"""What the background still lacks: nobody but S30 lets an agent work."""
+WIDE = {"fields", "subjects", "has fields", "has query", "length of the statement"}
+"""What a scenario writes itself: no single value of these may tell its looks, but they lean a little."""
+
+
+@pytest.mark.parametrize(("seed", "level"), [(21, "hard"), pytest.param(22, "easy", marks=pytest.mark.slow)])
+def test_trivial_features_cannot_tell_a_plant_from_the_background(tmp_path, seed, level):
+    """All scenarios that fit beside each other, with their twins; each episode counts with at most 30 looks."""
+    shelf = library().scenarios.values()
+    names = [one.id for one in shelf if one.kind == "abuse" and one.size != "long" and one.id not in ("F01", "S14", "S15", "S16")]
+    folder = tmp_path / "w"
+    world.build(names, seed=seed, out=folder, file=with_middle_size(tmp_path), size="middle", level=level)
+    truth = json.loads((folder / "truth.json").read_text("utf-8"))
+    chance = Random(seed)
+    marked = {name for one in truth["campaigns"] for name in chance.sample(one["accesses"], min(30, len(one["accesses"])))}
+    episodes = {access for one in truth["campaigns"] for access in one["truth"]}
+    found = accesses(folder)
+    planted = [(place, one) for place, one in enumerate(found) if one["id"] in marked]
+    others = [(place, one) for place, one in enumerate(found) if one["id"] not in episodes]
+    assert len(planted) > 600
+    assert 0.45 <= auc([place % 97 for place, _ in planted], [place % 97 for place, _ in others]) <= 0.55
+    for name, feature in FEATURES.items():
+        margin = 0.1 if name in WIDE else 0.05
+        seen = auc([float(feature(one)) for _, one in planted], [float(feature(one)) for _, one in others])
+        assert 0.5 - margin <= seen <= 0.5 + margin, (name, seen)
+    for column in ("actor_kind", "action", "subject_scope", "selector", "outcome", "system"):
+        common = Counter(one.get(column) for _, one in others)
+        rare = {one.get(column) for _, one in planted} - {value for value, count in common.items() if count >= 5}
+        assert rare <= ONLY_PLANTED.get(column, set()), column
+
+
+def test_context_rows_of_plants_are_written_like_any_other(innocent):
+    """Scenarios let things happen at one moment that often do not in real companies: so does the background."""
+    opened = {row["ticket"]: row["opened"] for row in table(innocent, "tickets") if row["kind"] != "change"}
+    first = {}
+    for row in sorted(table(innocent, "assignments"), key=lambda row: row["valid_from"]):
+        if row["ticket"] in opened:
+            first.setdefault(row["ticket"], row["valid_from"])
+    assert 0.2 < sum(time == opened[ticket] for ticket, time in first.items()) / len(first) < 0.6
+    cases = {row["case"]: row for row in table(innocent, "cases") if row["scope_kind"] == "subjects"}
+    scope = [row for row in table(innocent, "case_scope") if row["case"] in cases]
+    assert 0.1 < sum(row["added"] == cases[row["case"]]["opened"] for row in scope) / len(scope) < 0.7
+    assert 0.4 < sum(row["recorded_at"] == row["opened"] for row in cases.values()) / len(cases) < 0.9
 
 
 # --- the same arguments, the same bytes ---
