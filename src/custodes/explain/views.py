@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EARLIEST: Final = "TIMESTAMP '0001-01-01 00:00:00'"
 LATEST: Final = "TIMESTAMP '9999-12-31 00:00:00'"
+_NOBODY: Final = wholeness.Own()
 _CHAIN_DEPTH: Final = 12
 
 
@@ -61,7 +62,7 @@ def build(  # noqa: PLR0917  # the rooms it joins, in the order of the street
     since: datetime | None = None,
     until: datetime | None = None,
     around: str | None = None,
-    own: wholeness.Own = wholeness.Own(),
+    own: wholeness.Own = _NOBODY,
     known: Known | None = None,
 ) -> None:
     """Make every view up to `looks`, `fieldsets`, `units` and `policy_*`.
