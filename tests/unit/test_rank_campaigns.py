@@ -66,6 +66,15 @@ def test_a_finding_about_a_group_binds_its_actors() -> None:
     assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1"), ring], {})) == 1
 
 
+def test_a_note_that_nothing_was_missing_names_nobody_in_a_loud_campaign() -> None:
+    loud = finding("f1", "a-1", "s-1", level="high", codes=("V5",))
+    met = finding("f2", "a-1", "s-1", level="note", actors=("a-1", "a-2", "a-3"))
+    unexplained = finding("f3", "a-1", "s-1", level="note", codes=("V1",))
+    broken = replace(met, finding="f4", codes=("V3",), flagged=("V3",))
+    own = replace(met, finding="f5", actors=("a-1",))
+    assert names(group([loud, met, unexplained, broken, own], {})) == [{"f1", "f3", "f5"}, {"f2", "f4"}]
+
+
 def test_a_pause_longer_than_a_month_parts_them() -> None:
     assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-1", "s-1", day=31)], {})) == 2
 

@@ -5,7 +5,8 @@ single actor again, when their actors cite the same broken reason, or when their
 longer than `PAUSE`. A shared subject alone binds nobody: two strangers who each looked at a known person are two matters; rules
 that see a group say so in one finding. A ring (`RING`) binds the actors whom it ties even where it is too weak to be told alone.
 Other weak findings join the strong group of their own actor and subject, reason or copy; what is left is grouped by actor and
-subject. Grouping never depends on the order in which findings come.
+subject. A note that nothing was missing brings nobody in: who did what was asked of them is not named beside those who did
+not. Grouping never depends on the order in which findings come.
 """
 
 from __future__ import annotations
@@ -82,6 +83,11 @@ def _binds(finding: Finding) -> bool:
     return LEVELS.index(finding.level) >= STRONG or (RING in finding.codes and RING not in finding.flagged)
 
 
+def _is_met(finding: Finding) -> bool:
+    """Say whether a finding only notes that a duty was met: its rule names no code."""
+    return finding.level == LEVELS[0] and set(finding.codes) <= set(finding.flagged)
+
+
 def _keys(finding: Finding, reasons: Reasons, copies: Copies) -> list[Key]:
     subjects = (*finding.subjects, *finding.linked_subjects)
     touched = {copy for leaf in finding.leaves for copy in copies.get(leaf, ())}
@@ -111,6 +117,8 @@ def _attach_weak(
         if index in strong:
             continue
         host = _host(finding, ordered, hosts, keys_of(finding))
+        if host is not None and _is_met(finding) and not set(finding.actors) <= set(ordered[host].actors):
+            host = None
         if host is None:
             host = alone.setdefault((finding.actors, finding.subjects), index)
         groups.join(host, index)
