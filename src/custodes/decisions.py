@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary, ref
 
@@ -241,19 +242,20 @@ class _Rules:
 
     def refresh(self, now: datetime) -> None:
         """Look whether a file changed."""
+        waits = self.wrong and now.replace(minute=0, second=0, microsecond=0)
         try:
+            marks = [(place, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for place, at in _policy_places(self._home)]
+            if (marks, waits) == self._seen:
+                return None  # what was not decided on is looked at again each hour: a decision takes effect a day after it
             present = policy_files(self._home)
         except OSError as wrong:
             return self._say(f"the rules cannot be read: {wrong.strerror}")
-        waits = self.wrong and now.replace(minute=0, second=0, microsecond=0)
-        if (present, waits) == self._seen:
-            return None  # what was not decided on is looked at again each hour: a decision takes effect a day after it
         content = present.get(policing.DOCUMENT, b"")
         try:
             leaves = self._home.own_leaves()
         except Outage as wrong:
             return self._say(f"what was decided cannot be read: {wrong}")
-        self._seen = (present, waits)
+        self._seen = (marks, waits)
         undecided = policing.undecided(present, policing.in_force(leaves, Book.of(leaves).requests, now))
         if undecided:
             return self._say(f"not in force, for nobody decided on it: {', '.join(undecided)}")
@@ -275,8 +277,18 @@ class _Rules:
 
 def policy_files(home: Home) -> dict[str, bytes]:
     """Return the home's policy, data map and Cedar files as they lie there, by name. Raises `OSError`."""
-    places = [*(home.path / name for name in policing.DOCUMENTS), *sorted((home.path / policing.FOLDER).glob("*.cedar"))]
-    return {str(place.relative_to(home.path)): place.read_bytes() for place in places if place.exists()}
+    return {str(place.relative_to(home.path)): place.read_bytes() for place, _ in _policy_places(home)}
+
+
+def _policy_places(home: Home) -> list[tuple[Path, os.stat_result]]:
+    """Return the files that are there, in order."""
+    places = [home.path / name for name in policing.DOCUMENTS]
+    places += sorted((home.path / policing.FOLDER).glob("*.cedar"))
+    found = []
+    for place in places:
+        with suppress(FileNotFoundError):
+            found.append((place, place.stat()))
+    return found
 
 
 class _People:
