@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,24 +17,8 @@ from custodes.guard.approval import sign, written
 from custodes.guard.decide import Judge, Rules, compile_rules
 from custodes.guard.seams import Limits
 from custodes.guard.words import Request
-from custodes.home import Home
 from custodes.minimise import release
 from custodes.model.policy import Policy
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("failures")
-    GateStage.built(folder).home.close()
-    return folder
-
-
-@pytest.fixture
-def stage(built: Path, tmp_path: Path) -> Iterator[GateStage]:
-    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
-    made = GateStage(tmp_path, Home.open(tmp_path / "home"))
-    yield made
-    made.home.close()
 
 
 def rules(company: str) -> Rules:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -33,21 +31,6 @@ from custodes.ledger.disk import Disk
 from custodes.ledger.leaf import Kind, decode
 from custodes.model.policy import Policy
 from custodes.store.desk import Quotas
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gate")
-    GateStage.built(folder).home.close()
-    return folder
-
-
-@pytest.fixture
-def stage(built: Path, tmp_path: Path) -> Iterator[GateStage]:
-    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
-    made = GateStage(tmp_path, Home.open(tmp_path / "home"))
-    yield made
-    made.home.close()
 
 
 def refusals(stage: GateStage) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,21 +145,6 @@ def test_what_nobody_waits_for_is_tried_again_and_its_loss_is_told() -> None:
 
 
 # — under the gate —
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gate")
-    GateStage.built(folder).home.close()
-    return folder
-
-
-@pytest.fixture
-def stage(built: Path, tmp_path: Path) -> Iterator[GateStage]:
-    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
-    made = GateStage(tmp_path, Home.open(tmp_path / "home"))
-    yield made
-    made.home.close()
 
 
 class Doors:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,28 +16,12 @@ from custodes.guard.approval import DENY
 from custodes.guard.book import POLICY as ACT
 from custodes.guard.book import Asked
 from custodes.guard.policing import change, in_force, refuses_change, undecided
-from custodes.home import Home
 from custodes.model.canonical import Json
 
 DAY = timedelta(hours=24)
 NARROWS = b'@id("nobody before noon") @class("not_permitted") forbid (principal, action, resource);'
 WIDENS = b'@id("everybody") permit (principal, action, resource);'
 CEDAR = "policies/noon.cedar"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("policy")
-    GateStage.built(folder).home.close()
-    return folder
-
-
-@pytest.fixture
-def stage(built: Path, tmp_path: Path) -> Iterator[GateStage]:
-    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
-    made = GateStage(tmp_path, Home.open(tmp_path / "home"))
-    yield made
-    made.home.close()
 
 
 def ask(stage: GateStage, **files: bytes) -> Asked:
