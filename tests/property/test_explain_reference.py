@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
+from custodes.engines.duckdb_engine import DuckDBEngine
 from custodes.explain import load_templates, run
 from custodes.explain.trial import world
 from custodes.model.policy import Policy
@@ -148,12 +144,6 @@ def case_explains(look: Row, tables: dict[str, list[Row]]) -> bool:
         and assigned(look, "case", case["case"], tables)
         for case in tables["cases"]
     )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=300, threads=1, directory=Path(folder)) as opened:
-        yield opened
 
 
 @settings(max_examples=60)

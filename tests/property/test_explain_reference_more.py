@@ -6,17 +6,14 @@ row explains the look. `test_explain_reference` does the same for E1 and E2.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
+from custodes.engines.duckdb_engine import DuckDBEngine
 from custodes.explain import load_templates, run
 from custodes.explain.trial import world as make_world
 from custodes.model.policy import Policy
@@ -81,12 +78,6 @@ def from_outside(approver: str, requester: str, human: str) -> bool:
         and not near(approver, requester)
         and UNIT[approver] != UNIT[requester]
     )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=300, threads=1, directory=Path(folder)) as opened:
-        yield opened
 
 
 def agrees(

@@ -5,25 +5,13 @@ Each evaluator is written from the words of the rule (`finds`, parameters), not 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from small_worlds import DAY, HOUR, START, SUBJECTS, Found, Row, World, agrees, bare, day, held, looks, rows, verdicts, with_core
 
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-
 UNITS = [{"unit": f"{name}/a", "prefix": prefix} for name in ("support", "sales", "press") for prefix in (name, f"{name}/a")]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as opened:
-        yield opened
 
 
 def department(look: Row) -> str:

@@ -5,23 +5,10 @@ Each evaluator is written from the words of the rule (`finds`, parameters), not 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from small_worlds import DAY, START, Found, Row, World, agrees, bare, ends, held, looks, moments, rows, verdicts, with_core
-
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as opened:
-        yield opened
-
 
 # — D03 linked persons —
 

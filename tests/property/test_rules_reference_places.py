@@ -5,12 +5,8 @@ Each evaluator is written from the words of the rule (`finds`, parameters), not 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
-import pytest
 from hypothesis import strategies as st
 from small_worlds import (
     HOUR,
@@ -28,15 +24,6 @@ from small_worlds import (
     unmet,
     verdicts,
 )
-
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as opened:
-        yield opened
-
 
 # — D04 co-location —
 

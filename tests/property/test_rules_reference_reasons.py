@@ -5,12 +5,8 @@ Each evaluator is written from the words of the rule (`finds`, parameters), not 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from hypothesis import strategies as st
 from small_worlds import (
     DAY,
@@ -32,15 +28,7 @@ from small_worlds import (
     verdicts,
 )
 
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-
 BROKEN = ("V2", "V3", "V4", "V14", "V16")
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as opened:
-        yield opened
 
 
 def codes_on(world: World, look: Row) -> set[str]:

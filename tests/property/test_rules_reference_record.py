@@ -5,13 +5,9 @@ Each evaluator is written from the words of the rule (`finds`, parameters), not 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from small_worlds import (
     ACTORS,
@@ -32,15 +28,6 @@ from small_worlds import (
     unmet,
     verdicts,
 )
-
-from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDBEngine]:
-    with tempfile.TemporaryDirectory() as folder, open_engine(memory_mb=512, threads=1, directory=Path(folder)) as opened:
-        yield opened
-
 
 # — D19 gap —
 
