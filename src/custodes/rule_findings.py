@@ -80,9 +80,23 @@ class Told:
 
 def collect(engine: Engine, rule: Rule) -> list[Draft]:
     """Run one rule and return its rows in groups: one per key, none longer than the rule's days."""
+    return grouped(rule, rows_of(engine, rule), _newcomers(engine) if rule.on == "residue" else {})
+
+
+def rows_of(engine: Engine, rule: Rule) -> list[Row]:
+    """Run one rule and return its rows, sorted by `order_of`."""
     columns = ", ".join(_quoted(name) for name in rule.columns)
-    order = list(dict.fromkeys((*rule.dedup_key, "time", "access", "subject", *rule.columns)))
-    rows = engine.rows(f"SELECT {columns} FROM ({rule.sql}) AS found ORDER BY {', '.join(_quoted(name) for name in order)}")
+    order = ", ".join(_quoted(name) for name in order_of(rule))
+    return engine.rows(f"SELECT {columns} FROM ({rule.sql}) AS found ORDER BY {order}")
+
+
+def order_of(rule: Rule) -> list[str]:
+    """Return the columns by which a rule's rows are sorted: its key, then time."""
+    return list(dict.fromkeys((*rule.dedup_key, "time", "access", "subject", *rule.columns)))
+
+
+def grouped(rule: Rule, rows: Iterable[Row], new: Mapping[object, datetime]) -> list[Draft]:
+    """Put sorted rows in groups: one per key, none longer than the rule's days. `new`: actors without history, until when."""
     where = {name: position for position, name in enumerate(rule.columns)}
     key = [where[name] for name in rule.dedup_key]
     span, at = timedelta(days=rule.dedup_days), where["time"]
@@ -96,7 +110,6 @@ def collect(engine: Engine, rule: Rule) -> list[Draft]:
             groups.append([])
             before, until = own, now + span
         groups[-1].append(row)
-    new = _newcomers(engine) if rule.on == "residue" else {}
     return _same_accesses(rule, where, groups, new)
 
 

@@ -5,6 +5,7 @@ A look is made only from a recorded access. Whoever opens a copy looks at everyb
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from custodes.model.views import VIEWS
@@ -95,6 +96,19 @@ def build_looks(engine: Engine, around: str | None) -> None:
     engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks")
 
 
+def build_few(engine: Engine, table: str, first: int) -> None:
+    """Make table `table` of the looks of the registered accesses, numbered from `first`, with plain words: for a few, codes cost more.
+
+    Reads `copies`, `fieldset_facts` and `staff_spans` as they are.
+    """
+    engine.run(_OPENED)
+    coded = ", ".join(f"{_FROM.get(column, f'a.{column}')} AS {column}" for column in _CODED_FIRST)
+    select = _LOOKS.format(within="TRUE", first=0, last=2**62, coded=coded)
+    columns = ", ".join(name for name in VIEWS["looks"] if name != "look")
+    number = f"{first} - 1 + row_number() OVER ()"
+    engine.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {number} AS look, {columns} FROM ({_A_CODE.sub('VARCHAR', select)})")
+
+
 def hold(engine: Engine, source: str) -> None:
     """Make table `held_looks` of the rows of a SELECT, in the form in which looks are held."""
     for column in CODED:
@@ -145,6 +159,7 @@ def _within(engine: Engine, around: str | None) -> str:
 
 
 _SLICE: Final = 4_000_000
+_A_CODE: Final = re.compile(r"\bcoded_[a-z_]+")
 _WORDS: Final = """
 CREATE OR REPLACE TABLE stored_words AS
 SELECT DISTINCT actor, coalesce(on_behalf_of, actor) AS human, actor_kind, action, system, fieldset, subject_scope, purpose

@@ -139,7 +139,7 @@ def _try(engine: Engine, template: Template, policy: Policy) -> int:
 
 def _find_candidates(engine: Engine, template: Template, policy: Policy, source: str) -> None:
     """Make `candidates` of the looks in `source`."""
-    sql = _with_masks(template, template.bound(policy))
+    sql = with_masks(template, template.bound(policy))
     within = "" if source == "looks" else f"WITH looks AS (SELECT * FROM {source}) "
     engine.run(f"CREATE OR REPLACE TABLE candidates AS {within}{sql}")
 
@@ -221,7 +221,7 @@ def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) 
         engine.run(f"DROP TABLE IF EXISTS {name}")
 
 
-def _with_masks(template: Template, sql: str) -> str:
+def with_masks(template: Template, sql: str) -> str:
     """Wrap a template's SELECT: checks become two bit masks, one of what does not hold and one of what is broken."""
 
     def mask(test: str) -> str:
