@@ -7,7 +7,7 @@ whose context is missing says so and counts as not checked; a rule that raises f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,8 @@ from custodes.lines.whole import read_whole
 from custodes.model.finding import Finding
 from custodes.model.run import NotChecked, RuleUse
 from custodes.rule_file import TABLES_READ, Rule, read_rule, split_sentence
-from custodes.rule_findings import Draft, collect, counted, findings
+from custodes.rule_findings import counted, findings
+from custodes.rule_groups import Groups
 
 __all__ = ["SHELF", "TABLES_READ", "Rule", "ShelfRun", "load_shelf", "run_shelf"]
 
@@ -67,35 +68,40 @@ def own_text(file: Path) -> str:
 
 
 def run_shelf(
-    engine: Engine, rules: Sequence[Rule], loaded: set[str], sift: Callable[[Sequence[Draft]], Sequence[Draft]] = list
+    engine: Engine, rules: Sequence[Rule], loaded: set[str], sift: Callable[[Engine], Collection[int] | None] = lambda _: None
 ) -> ShelfRun:
     """Run every rule that is not retired over the views in `engine`.
 
-    `loaded`: context tables that were ever loaded. `sift`: chooses which groups of rows are told as findings; all without it.
+    `loaded`: context tables that were ever loaded. `sift`: reads `rule_groups.ROWS` and returns the numbers of the groups that are
+    told as findings, None for all.
     """
     run = ShelfRun()
-    drafts: list[Draft] = []
-    counts: dict[str, tuple[int, float]] = {}
+    spent: dict[str, float] = {}
     active = [rule for rule in rules if rule.state != "retired"]
-    for rule in active:
-        start = perf_counter()
-        try:
-            why = _cannot_check(engine, rule, loaded)
-            if why:
-                run.not_checked.append(NotChecked(_named(rule), why))
-                continue
-            own = collect(engine, rule)
-            run.not_checked.extend(_blind_spots(engine, rule))
-        except CustodesError as wrong:
-            run.failed.append(NotChecked(_named(rule), str(wrong)))
-        except Exception as wrong:  # noqa: BLE001  # a rule that raises fails alone; the others go on
-            run.failed.append(NotChecked(_named(rule), f"raised {type(wrong).__name__}"))
-        else:
-            drafts.extend(own)
-            counts[rule.code] = (len(own), perf_counter() - start)
-    run.findings = findings(engine, sift(drafts))
+    with Groups(engine) as groups:
+        for rule in active:
+            start = perf_counter()
+            try:
+                why = _cannot_check(engine, rule, loaded)
+                if why:
+                    run.not_checked.append(NotChecked(_named(rule), why))
+                    continue
+                blind = _blind_spots(engine, rule)
+                groups.add(rule)
+            except CustodesError as wrong:
+                run.failed.append(NotChecked(_named(rule), str(wrong)))
+            except Exception as wrong:  # noqa: BLE001  # a rule that raises fails alone; the others go on
+                run.failed.append(NotChecked(_named(rule), f"raised {type(wrong).__name__}"))
+            else:
+                run.not_checked.extend(blind)
+                spent[rule.code] = perf_counter() - start
+        counts = groups.join()
+        drafts = groups.drafts(sift(engine))
+    run.findings = findings(engine, drafts)
     run.uses = [
-        RuleUse(rule.code, rule.title, rule.version, rule.digest, *counts[rule.code]) for rule in active if rule.code in counts
+        RuleUse(rule.code, rule.title, rule.version, rule.digest, counts[rule.code], spent[rule.code])
+        for rule in active
+        if rule.code in spent
     ]
     return run
 

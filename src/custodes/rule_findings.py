@@ -80,7 +80,7 @@ class Told:
 
 def collect(engine: Engine, rule: Rule) -> list[Draft]:
     """Run one rule and return its rows in groups: one per key, none longer than the rule's days."""
-    return grouped(rule, rows_of(engine, rule), _newcomers(engine) if rule.on == "residue" else {})
+    return grouped(rule, rows_of(engine, rule), newcomers(engine) if rule.on == "residue" else {})
 
 
 def rows_of(engine: Engine, rule: Rule) -> list[Row]:
@@ -113,7 +113,7 @@ def grouped(rule: Rule, rows: Iterable[Row], new: Mapping[object, datetime]) -> 
     return _same_accesses(rule, where, groups, new)
 
 
-def _newcomers(engine: Engine) -> dict[object, datetime]:
+def newcomers(engine: Engine) -> dict[object, datetime]:
     """Return the actors of whom the record knows little, and until when."""
     return {actor: _time(until) for actor, until in engine.rows('SELECT actor, "until" FROM newcomers')}
 

@@ -3,25 +3,78 @@
 In a large company a hundred thousand looks have no reason, nearly all of them innocent, and a person looks at twenty campaigns
 a week. Telling each of them in words would cost more than finding them. So weak groups that nothing loud touches are put in
 order by score, a generous multiple of the budget is told, and the rest is counted by rule: it is cut, and said to be cut.
+All this happens in the engine, by statements over the rows of all rules; only the numbers of the groups that are told come out.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime
 from typing import Final
 
-from custodes.model.words import LEVELS
+import pyarrow as pa
+
+from custodes.engine import Engine
 from custodes.rank.campaigns import STRONG
-from custodes.rank.order import week
-from custodes.rule_findings import Draft
+from custodes.rule_groups import ROWS
 
 SLACK: Final = 5
 """Weak campaigns told a week, as a multiple of the budget: they are ordered by score here, by score x harm later."""
 
-Pair = tuple[frozenset[object], frozenset[object]]
+_SCORES: Final = "sieve_scores"
+_KNOWN: Final = "sieve_known"
+
+_GROUPS: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_groups AS
+  SELECT draft, any_value(rule) AS rule, max(level) AS level, min(time) AS first, max(time) AS last, coalesce(max(score), 0) AS score,
+    min(actor) AS actor, max(actor) AS last_actor, min(subject) AS subject, max(subject) AS last_subject
+  FROM {ROWS} LEFT JOIN {_SCORES} USING (access) GROUP BY draft"""
+_SETS: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_sets AS
+  SELECT draft, list_sort(list(DISTINCT actor)) AS actors, list_sort(list(DISTINCT subject) FILTER (subject IS NOT NULL)) AS subjects
+  FROM {ROWS} SEMI JOIN (SELECT draft FROM sieve_groups WHERE actor < last_actor OR subject < last_subject) USING (draft)
+  GROUP BY draft"""
+"""Who and whom, where it is more than one: a set stands for itself, a single person for a set of one."""
+_TOLD: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_told AS
+  WITH pairs AS (
+    SELECT draft, actor, subject AS other FROM {ROWS} WHERE subject IS NOT NULL
+    UNION ALL SELECT draft, actor, derived FROM {ROWS} WHERE derived IS NOT NULL),
+  strong AS (SELECT draft FROM sieve_groups WHERE level >= {STRONG}),
+  loud AS (SELECT DISTINCT actor, other FROM pairs SEMI JOIN strong USING (draft))
+  SELECT draft FROM strong UNION SELECT draft FROM pairs SEMI JOIN loud USING (actor, other)"""
+"""Loud groups, and those that speak of somebody who looked at somebody, or at a copy, of whom a row of a loud group speaks."""
+_WEAK: Final = """CREATE OR REPLACE TEMP TABLE sieve_weak AS
+  SELECT row_number() OVER () AS weak, rank() OVER (PARTITION BY week ORDER BY level DESC, score DESC) AS reached, * FROM (
+    SELECT min(rule) AS lead, max(level) AS level, max(score) AS score, date_trunc('week', max(last)) AS week, list(draft) AS drafts
+    FROM sieve_groups LEFT JOIN sieve_sets USING (draft) ANTI JOIN sieve_told USING (draft)
+    GROUP BY actor, last_actor, subject, last_subject, actors, subjects)"""
+"""The other groups by actors and subjects. `reached`: the best place that it may have in its week, if ties are decided for it."""
+
+
+def _listed(name: str) -> str:
+    """Return the statement that lists the distinct actors or subjects of groups in the order of their rows."""
+    return f"""SELECT draft, '[' || string_agg('''' || {name} || '''', ', ' ORDER BY place) || ']' AS {name}s
+      FROM (SELECT draft, {name}, min(place) AS place FROM asked WHERE {name} IS NOT NULL GROUP BY draft, {name}) GROUP BY draft"""
+
+
+_BEST: Final = f"""
+  WITH reaching AS (SELECT weak, week, level, score, unnest(drafts) AS draft FROM sieve_weak WHERE reached <= {{most}}),
+  asked AS (SELECT draft, place, actor, subject FROM {ROWS} SEMI JOIN reaching USING (draft)),
+  named AS (
+    SELECT weak, week, level, score, 
+      min(replace(strftime(first, '%Y-%m-%d %H:%M:%S.%f'), '.000000', '') || actors || coalesce(subjects, '[]')) AS name
+    FROM reaching JOIN (SELECT draft, first FROM sieve_groups) USING (draft)
+      JOIN ({_listed("actor")}) USING (draft) LEFT JOIN ({_listed("subject")}) USING (draft)
+    GROUP BY weak, week, level, score)
+  SELECT weak FROM named
+  QUALIFY row_number() OVER (PARTITION BY week ORDER BY level DESC, score DESC, name) <= {{most}}"""
+"""The best of each week. Ties are decided by time and names, which are only put together for those that may come so far."""
+_CHOSEN: Final = """SELECT draft FROM sieve_told
+  UNION ALL SELECT unnest(drafts) FROM sieve_weak SEMI JOIN sieve_best USING (weak) ORDER BY draft"""
+_CUT: Final = "SELECT lead, count(*) FROM sieve_weak ANTI JOIN sieve_best USING (weak) GROUP BY lead ORDER BY lead"
+_FOUND: Final = """SELECT coalesce(actors, [actor]) AS who, sum(n) FROM (
+    SELECT actors, actor, count(*) AS n FROM sieve_groups LEFT JOIN sieve_sets USING (draft) GROUP BY actors, actor) GROUP BY who"""
+_MET: Final = f"SELECT DISTINCT rule, access FROM {ROWS} SEMI JOIN {_KNOWN} USING (access)"
+_TABLES: Final = ("sieve_groups", "sieve_sets", "sieve_told", "sieve_weak", "sieve_best", _SCORES, _KNOWN)
 
 
 class Sieve:
@@ -39,67 +92,33 @@ class Sieve:
         self.found: Counter[frozenset[object]] = Counter()
         self.met: dict[str, set[int]] = defaultdict(set)
 
-    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """Return the groups to tell, in the order given."""
-        self._note(drafts)
-        strong = {id(draft) for draft in drafts if _level(draft) >= STRONG}
-        loud = {pair for draft in drafts if id(draft) in strong for pair in _pairs(draft)}
-        weak: dict[Pair, list[Draft]] = defaultdict(list)
-        keep = set(strong)
-        for draft in drafts:
-            if id(draft) in strong:
-                continue
-            if loud.intersection(_pairs(draft)):
-                keep.add(id(draft))
-            else:
-                weak[(frozenset(draft.values("actor")), frozenset(draft.values("subject")))].append(draft)
-        keep.update(id(draft) for members in self._best(weak) for draft in members)
-        return [draft for draft in drafts if id(draft) in keep]
+    def __call__(self, engine: Engine) -> list[int]:
+        """Return the numbers of the groups to tell. Reads `rule_groups.ROWS`; leaves nothing behind."""
+        try:
+            return self._chosen(engine)
+        finally:
+            for name in _TABLES:
+                engine.run(f"DROP TABLE IF EXISTS {name}")
 
-    def _note(self, drafts: Sequence[Draft]) -> None:
-        self.found.update(frozenset(draft.values("actor")) for draft in drafts)
-        for draft in drafts if self._known else ():
-            own = {access for access in draft.values("access") if isinstance(access, int)}
-            self.met[draft.rule.code].update(own & self._known)
+    def _chosen(self, engine: Engine) -> list[int]:
+        scores = {"access": pa.array(self._scores.keys(), pa.int64()), "score": pa.array(self._scores.values(), pa.int64())}
+        engine.table(_SCORES, pa.table(scores))
+        for statement in (
+            _GROUPS,
+            _SETS,
+            _TOLD,
+            _WEAK,
+            f"CREATE OR REPLACE TEMP TABLE sieve_best AS {_BEST.format(most=self._most)}",
+        ):
+            engine.run(statement)
+        self._note(engine)
+        self.cut = {str(rule): int(str(count)) for rule, count in engine.rows(_CUT)}
+        return [int(str(draft)) for (draft,) in engine.rows(_CHOSEN)]
 
-    def _best(self, weak: Mapping[Pair, list[Draft]]) -> list[list[Draft]]:
-        """Return the best groups of each week; count the others by the rule that leads them."""
-        weeks: dict[tuple[int, int], list[tuple[tuple[int, int, str], list[Draft]]]] = defaultdict(list)
-        for members in weak.values():
-            level = max(_level(draft) for draft in members)
-            score = max(self._score(draft) for draft in members)
-            name = min(f"{_first_time(draft)}{draft.values('actor')}{draft.values('subject')}" for draft in members)
-            weeks[week(max(_last_time(draft) for draft in members))].append(((-level, -score, name), members))
-        best: list[list[Draft]] = []
-        cut: Counter[str] = Counter()
-        for groups in weeks.values():
-            groups.sort(key=lambda group: group[0])
-            best.extend(members for _, members in groups[: self._most])
-            cut.update(min(draft.rule.code for draft in members) for _, members in groups[self._most :])
-        self.cut = dict(sorted(cut.items()))
-        return best
-
-    def _score(self, draft: Draft) -> int:
-        return max((self._scores.get(access, 0) for access in draft.values("access") if isinstance(access, int)), default=0)
-
-
-def _pairs(draft: Draft) -> set[tuple[object, object]]:
-    """Return who looked at whom, or at which copy, in the group's own rows."""
-    actor, others = draft.where["actor"], [draft.where[name] for name in ("subject", "derived") if name in draft.where]
-    return {(row[actor], row[other]) for row in draft.rows for other in others if row[other] is not None}
-
-
-def _level(draft: Draft) -> int:
-    return LEVELS.index(draft.level())
-
-
-def _times(draft: Draft) -> list[datetime]:
-    return [value for value in draft.values("time") if isinstance(value, datetime)]
-
-
-def _first_time(draft: Draft) -> datetime:
-    return min(_times(draft))
-
-
-def _last_time(draft: Draft) -> datetime:
-    return max(_times(draft))
+    def _note(self, engine: Engine) -> None:
+        for actors, count in engine.rows(_FOUND):
+            self.found[frozenset(actors)] += int(str(count))
+        if self._known:
+            engine.table(_KNOWN, pa.table({"access": pa.array(self._known, pa.int64())}))
+            for rule, access in engine.rows(_MET):
+                self.met[str(rule)].add(int(str(access)))
