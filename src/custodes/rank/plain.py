@@ -7,15 +7,15 @@ the log was split. `rank.score` says when they were used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 
 from custodes.engine import Engine
+from custodes.rank import synthetic
 from custodes.rank.synthetic import Look, looks
-from custodes.rank.tail import Reference
 
 Values = tuple[int, ...]
 
@@ -34,123 +34,143 @@ WORDS: Final[Mapping[str, str]] = {
 _REFERENCE: Final = 20_000
 
 _LETTERS: Final = "234567abcdefghijklmnopqrstuvwxyz"
-_SAMPLE: Final = """create or replace temp table score_sample as
-  select e.*, a.access_id from score_explained e
-  join (select access, access_id from accesses where {within}) a on a.access = e.access
-  order by a.access_id, e.subject limit {n}"""
+_EXPLAINED: Final = "l.subject is not null and not exists (select 1 from residue r where r.look = l.look)"
+_SAMPLE: Final = f"""create or replace temp table score_sample as
+  select l.time, l.subject, l.human, l.unit, l.fieldset, a.access_id from looks l
+  join (select access, access_id from accesses where {{within}}) a on a.access = l.access
+  where {_EXPLAINED} order by a.access_id, l.subject limit {{n}}"""
+_FILES: Final = f"""create or replace temp table score_rows as
+  select subject, unnest([min(time), max(time)]) as time from looks l where {{within}} and {_EXPLAINED} group by subject"""
+"""From when on and until when a file was open: what `synthetic.draw` asks of the state."""
+_DRAWN: Final = """(select d.ask, d.subject, d.human, p.unit, d.thing as fieldset from score_drawn d
+  left join staff_spans p on p.actor = d.human and p.valid_from <= d.time and d.time < p.valid_to)"""
+_NUMBERED: Final = "(select row_number() over (order by access_id, subject) - 1 as ask, * from score_sample)"
 
 _TABLES: Final = (
-    """create or replace temp table score_explained as
-       select l.access, l.time, l.subject, l.human, l.unit, l.fieldset from looks l
-       left join residue r on r.access = l.access and r.subject = l.subject
-       where l.subject is not null and r.access is null""",
-    """create or replace temp table score_pair as
-       select human, subject, min(unit) as unit, count(*) as n from score_explained group by human, subject""",
-    """create or replace temp table score_unit as
-       select unit, subject, count(*) as n from score_pair group by unit, subject""",
-    "create or replace temp table score_subject as select subject, count(*) as n from score_pair group by subject",
+    # only subjects that are asked about, each by a number: most pairs of human and subject are never asked for
+    """create or replace temp table score_subjects as
+       select subject, row_number() over () as place from (
+         select subject from residue union select subject from score_sample union select subject from score_drawn)
+       where subject is not null""",
+    f"""create or replace temp table score_pair as
+       select s.place, l.human, min(l.unit) as unit, count(*) as n
+       from looks l join score_subjects s on s.subject = l.subject where {_EXPLAINED} group by s.place, l.human""",
+    "create or replace temp table score_unit as select unit, place, count(*) as n from score_pair group by unit, place",
+    "create or replace temp table score_subject as select place, count(*) as n from score_pair group by place",
+    """create or replace temp table score_habits as
+       select human, unit, fieldset, sum(w) as n from (
+         select human, unit, fieldset, count(*) as w from looks where subject is not null group by human, unit, fieldset
+         union all
+         select human, unit, fieldset, -count(*) from residue where subject is not null group by human, unit, fieldset)
+       group by human, unit, fieldset""",
     """create or replace temp table score_habit as
-       select human, fieldset, count(*) as n from score_explained group by human, fieldset""",
+       select human, fieldset, sum(n) as n from score_habits group by human, fieldset""",
     """create or replace temp table score_unit_habit as
-       select unit, fieldset, count(*) as n from score_explained group by unit, fieldset""",
+       select unit, fieldset, sum(n) as n from score_habits group by unit, fieldset""",
 )
 
-_NUMBERED: Final = """(select row_number() over (order by access_id, subject) - 1 as access, subject, human, unit, fieldset
-  from score_sample)"""
-_FILES: Final = """create or replace temp table score_rows as
-  select subject, unnest([min(time), max(time)]) as time from score_explained group by subject"""
-"""From when on and until when a file was open: what `synthetic.draw` asks of the state."""
-_DRAWN: Final = """(select d.n as access, d.subject, d.human, p.unit, d.thing as fieldset from score_drawn d
-  left join staff_spans p on p.actor = d.human and p.valid_from <= d.time and d.time < p.valid_to)"""
-
-_FEATURES_OF: Final = """
-select l.access, l.subject,
-  greatest(coalesce(p.n, 0) - {self}, 0) as own,
-  coalesce(u.n, 0) - case when p.n is null then 0 else 1 end as mates,
-  coalesce(s.n, 0) - case when p.n is null then 0 else 1 end as others,
-  greatest(coalesce(h.n, 0) - {self}, 0) as habit,
-  greatest(coalesce(v.n, 0) - {self}, 0) as unit_habit
+_VALUES_OF: Final = """
+select l.{key},
+  cast(greatest(coalesce(p.n, 0) - {self}, 0) as bigint) as own,
+  cast(coalesce(u.n, 0) - case when p.n is null then 0 else 1 end as bigint) as mates,
+  cast(coalesce(c.n, 0) - case when p.n is null then 0 else 1 end as bigint) as others,
+  cast(greatest(coalesce(h.n, 0) - {self}, 0) as bigint) as habit,
+  cast(greatest(coalesce(v.n, 0) - {self}, 0) as bigint) as unit_habit
 from {looks} l
-left join score_pair p on p.human = l.human and p.subject = l.subject
-left join score_unit u on u.unit = l.unit and u.subject = l.subject
-left join score_subject s on s.subject = l.subject
+left join score_subjects s on s.subject = l.subject
+left join score_pair p on p.human = l.human and p.place = s.place
+left join score_unit u on u.unit = l.unit and u.place = s.place
+left join score_subject c on c.place = s.place
 left join score_habit h on h.human = l.human and h.fieldset = l.fieldset
 left join score_unit_habit v on v.unit = l.unit and v.fieldset = l.fieldset
 """
+_NAMES: Final = ", ".join(FEATURES)
+_UNEXPLAINED: Final = f"create or replace temp table score_residue as {_VALUES_OF.format(looks='residue', key='access', self=0)}"
+_KINDS: Final = f"""create or replace temp table score_kinds as
+  select row_number() over (order by {_NAMES}) - 1 as kind, * from (select distinct {_NAMES} from score_residue)"""
+_BEST: Final = f"""select r.access, max(p.place) as place from score_residue r
+  join score_kinds k on {" and ".join(f"k.{name} = r.{name}" for name in FEATURES)}
+  join score_places p on p.kind = k.kind group by r.access"""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found. `residue`: access and values of each unexplained look; `known`: explained looks that stand for the window."""
+    """Values of the looks of the sample and of those drawn, in order; and the distinct values of the unexplained looks, sorted."""
 
-    residue: Sequence[tuple[int, Values]]
-    known: Sequence[tuple[Look, Values]]
-
-    def reference(self) -> Reference:
-        """Return the known looks as a reference of the tail sum."""
-        return Reference([values for _, values in self.known])
-
-    def highest(self, measure: Callable[[Sequence[Values]], Sequence[float]]) -> tuple[dict[int, float], dict[int, Values]]:
-        """Return access → the highest measure of its looks, and access → the values of that look."""
-        distinct = list(dict.fromkeys(values for _, values in self.residue))  # a million looks have few different values
-        of = dict(zip(distinct, measure(distinct), strict=True))
-        found: dict[int, float] = {}
-        rows: dict[int, Values] = {}
-        for access, values in self.residue:
-            if access not in found or (of[values], values) > (found[access], rows[access]):
-                found[access], rows[access] = of[values], values
-        return found, rows
+    known: Sequence[Values]
+    drawn: Sequence[Values]
+    kinds: Sequence[Values]
 
 
-def measures(engine: Engine) -> Measured:
-    """Return the values of all residue looks, and of a sample of the others. Leaves its temporary tables behind."""
-    for sql in _TABLES:
-        engine.run(sql)
-    count = int(str(engine.rows("select count(*) from score_explained")[0][0]))
-    engine.run(_SAMPLE.format(n=_REFERENCE, within=_below(count)))
-    if int(str(engine.rows("select count(*) from score_sample")[0][0])) < min(count, _REFERENCE):
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Each access with an unexplained look, and the place in `kinds` (least unusual first) of the most unusual one."""
+
+    accesses: Sequence[int]
+    places: Sequence[int]
+
+
+def sample(engine: Engine) -> list[Look]:
+    """Return the explained looks that stand for the window, in the order of their access ids; at most `_REFERENCE`."""
+    count = _one(engine, "select count(subject) from looks") - _one(engine, "select count(subject) from residue")
+    engine.run(_SAMPLE.format(n=_REFERENCE, within=_below("access_id", "x-", count, _REFERENCE)))
+    if _one(engine, "select count(*) from score_sample") < min(count, _REFERENCE):
         engine.run(_SAMPLE.format(n=_REFERENCE, within="true"))
-    values = dict(_rows(engine, _FEATURES_OF.format(looks=_NUMBERED, self=1)))
-    sample = looks(engine.fetch("select time, subject, human, fieldset as thing from score_sample order by access_id, subject"))
-    known = [(look, values[place]) for place, look in enumerate(sample)]
-    return Measured(_rows(engine, _FEATURES_OF.format(looks="residue", self=0)), known)
+    return looks(engine.fetch("select time, subject, human, fieldset as thing from score_sample order by access_id, subject"))
 
 
 def open_files(engine: Engine) -> None:
-    """Make `score_rows`, from which subjects are drawn, after `measures`."""
-    engine.run(_FILES)
+    """Make `score_rows`, from which subjects are drawn, of at least as many subjects as are ever drawn from."""
+    count = _one(engine, "select approx_count_distinct(subject) from looks")
+    within = _below("subject", "s-", count, synthetic.MOST)
+    engine.run(_FILES.format(within=within))
+    if within != "true" and _one(engine, "select count(*) from score_rows") < 2 * synthetic.MOST:
+        engine.run(_FILES.format(within="true"))
 
 
-def values_of(engine: Engine, drawn: Sequence[Look]) -> list[Values]:
-    """Return the values of looks that nobody made, in order, after `measures`."""
+def measures(engine: Engine, drawn: Sequence[Look]) -> Measured:
+    """Return the values of the sample, of looks that nobody made, and of the unexplained ones. Leaves its tables behind."""
     columns = {
-        "n": pa.array(range(len(drawn)), pa.int64()),
+        "ask": pa.array(range(len(drawn)), pa.int64()),
         "time": pa.array([look.time for look in drawn], pa.timestamp("us")),
         "subject": pa.array([look.subject for look in drawn], pa.string()),
         "human": pa.array([look.human for look in drawn], pa.string()),
         "thing": pa.array([look.thing for look in drawn], pa.string()),
     }
     engine.table("score_drawn", pa.table(columns))
-    found = dict(_rows(engine, _FEATURES_OF.format(looks=_DRAWN, self=0)))
-    return [found[place] for place in range(len(drawn))]
+    for sql in (*_TABLES, _UNEXPLAINED, _KINDS):
+        engine.run(sql)
+    return Measured(
+        known=_values(engine, f"{_VALUES_OF.format(looks=_NUMBERED, key='ask', self=1)} order by ask"),
+        drawn=_values(engine, f"{_VALUES_OF.format(looks=_DRAWN, key='ask', self=0)} order by ask"),
+        kinds=_values(engine, "select * from score_kinds order by kind"),
+    )
 
 
-def _below(count: int) -> str:
-    """Return a condition on access ids that about twice the sample fulfils: most ids are then never read."""
-    share = 2 * _REFERENCE / max(count, 1)
+def placed(engine: Engine, order: Sequence[int]) -> Placed:
+    """Return the place of every access with an unexplained look, the highest of its own. `order`: kinds, the least unusual first."""
+    places = pa.table({"kind": pa.array(order, pa.int64()), "place": pa.array(range(len(order)), pa.int64())})
+    engine.table("score_places", places)
+    found = engine.fetch(_BEST)
+    return Placed(found["access"].to_pylist(), found["place"].to_pylist())
+
+
+def _below(column: str, begins: str, count: int, wanted: int) -> str:
+    """Return a condition on keyed hashes that about twice as many as are wanted of `count` fulfil: most are then never read."""
+    share = 2 * wanted / max(count, 1)
     if share >= 1:
         return "true"
     place, word = int(share * len(_LETTERS) ** 4), ""
     for _ in range(4):
         place, letter = divmod(place, len(_LETTERS))
         word = _LETTERS[letter] + word
-    return f"access_id < 'x-{word}'"
+    return f"{column} < '{begins}{word}'"
 
 
-def _rows(engine: Engine, sql: str) -> list[tuple[int, Values]]:
-    shared: dict[Values, Values] = {}
-    found = []
-    for row in engine.rows(sql):
-        values = tuple(value if isinstance(value, int) else int(str(value)) for value in row[2:])
-        found.append((int(str(row[0])), shared.setdefault(values, values)))
-    return found
+def _one(engine: Engine, sql: str) -> int:
+    return int(str(engine.rows(sql)[0][0]))
+
+
+def _values(engine: Engine, sql: str) -> list[Values]:
+    table = engine.fetch(sql)
+    return list(zip(*(table[name].to_pylist() for name in FEATURES), strict=True))

@@ -8,6 +8,7 @@ second is used only where it can be trained and separates held-out days at least
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -138,31 +139,48 @@ def _opened(row: Row) -> tuple[int, ...]:
 
 def _large(engine: Engine, looks: int, method: str) -> Scored:
     """Score a window of so many looks by plainer relations; a model learns from a sample, which its recipe names."""
-    measured = plain.measures(engine)
-    reference = measured.reference()
-    beyond = f"relations as of each look are left out beyond {MOST_LOOKS:,} looks"
-    model, why = None, "the settings ask for the tail sum"
+    sample = plain.sample(engine)
+    real, drawn = sample[:SAMPLE], list[Look]()
+    why = "the settings ask for the tail sum"
     if method == "auto":
         plain.open_files(engine)
-        known = measured.known[:SAMPLE]
-        drawn = synthetic.draw(engine, [look for look, _ in known], SEED)
-        why = _cannot_train([look for look, _ in known], drawn)
-        if not why:
-            random = list(zip(drawn, plain.values_of(engine, drawn), strict=True))
-            model, why = _trained(known, random, plain.FEATURES, tuple)
+        drawn = synthetic.draw(engine, real, SEED)
+        why = _cannot_train(real, drawn)
+    measured = plain.measures(engine, [] if why else drawn)
+    known = list(zip(real, measured.known, strict=False))
+    reference = Reference(measured.known)
+    model = None
+    if not why:
+        model, why = _trained(known, list(zip(drawn, measured.drawn, strict=True)), plain.FEATURES, tuple)
     measure = model.margins if model else lambda some: [reference.tail_sum(row) for row in some]
-    found, rows = measured.highest(measure)
-    places = dict(zip(found, _ranks(list(found.values())), strict=True))
-    yardstick = Yardstick.of(plain.FEATURES, (row for _, row in measured.known), measure)
+    margins = measure(measured.kinds)
+    order = sorted(range(len(margins)), key=lambda kind: (margins[kind], measured.kinds[kind]))
+    found = plain.placed(engine, order)
+    by_access = dict(zip(found.accesses, _by_place([margins[kind] for kind in order], found.places), strict=True))
+    rows = {access: measured.kinds[order[place]] for access, place in zip(found.accesses, found.places, strict=True)}
+    yardstick = Yardstick.of(plain.FEATURES, measured.known, measure)
+    beyond = f"relations as of each look are left out beyond {MOST_LOOKS:,} looks"
     if model is None:
-        return Scored(places, places, "cold", f"{beyond}; {why}", rows, yardstick)
-    times = [look.time for look, _ in measured.known[:SAMPLE]]
-    sample = f"the first {len(times)} of {looks} looks by access id"
-    recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, plain.FEATURES, trained.library(), sample)
-    weights = measured.highest(lambda some: [float(share) for share in model.per_mille(some)])[0]
-    return Scored(
-        places, {access: int(share) for access, share in weights.items()}, "trained", f"{why}; {beyond}", rows, yardstick, recipe
-    )
+        return Scored(by_access, by_access, "cold", f"{beyond}; {why}", rows, yardstick)
+    times = [look.time for look in real]
+    told = f"the first {len(times)} of {looks} looks by access id"
+    recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, plain.FEATURES, trained.library(), told)
+    shares = trained.shares([margins[kind] for kind in order])
+    weights = {access: shares[place] for access, place in zip(found.accesses, found.places, strict=True)}
+    return Scored(by_access, weights, "trained", f"{why}; {beyond}", rows, yardstick, recipe)
+
+
+def _by_place(measures: Sequence[float], places: Sequence[int]) -> list[int]:
+    """Return the rank of each of `places`: per mille of all of them that measure less. `measures`: by place, rising."""
+    counted = Counter(places)
+    ranks: list[int] = []
+    below = through = 0
+    for place, measure in enumerate(measures):
+        if place and measure > measures[place - 1]:
+            below = through
+        through += counted[place]
+        ranks.append(1000 * below // len(places) if places else 1000)
+    return [ranks[place] for place in places]
 
 
 def _cannot_train(real: Sequence[Look], drawn: Sequence[Look]) -> str:

@@ -18,13 +18,13 @@ from custodes.engine import Engine
 
 _ABOUT: Final = timedelta(days=14)
 _TRIES: Final = 50
-_MOST: Final = 50_000
+MOST: Final = 50_000
 """Subjects and humans from which is drawn, in the order of their keyed hashes."""
 
 _HUMANS: Final = f"""select human, min(time) as first, max(time) as last from looks
-  where human is not null and actor_kind = 'human' group by human order by human limit {_MOST}"""
+  where human is not null and actor_kind = 'human' group by human order by human limit {MOST}"""
 _SUBJECTS: Final = f"""select subject, min(time) as first, max(time) as last from score_rows
-  where subject is not null group by subject order by subject limit {_MOST}"""
+  where subject is not null group by subject order by subject limit {MOST}"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ ordered; scikit-learn is an extra, and without it the caller is told so, never s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from math import exp
 from typing import Any, Final
 
 from custodes.errors import PartMissing
@@ -82,13 +84,11 @@ class Model:
             raise PartMissing(f"the trained score needs {LEAST} looks of each class, and has {len(real)} and {len(drawn)}")
         import numpy as np
         from sklearn.ensemble import HistGradientBoostingClassifier
-        from threadpoolctl import threadpool_limits
 
         known = np.array([*real, *drawn], dtype=np.float64)
         kind = np.array([0] * len(real) + [1] * len(drawn))
         weight = np.array([1.0] * len(real) + [len(real) / len(drawn)] * len(drawn))
-        # One thread: on so few rows the others mostly wait, and wait busily; the model is the same.
-        with threadpool_limits(limits=1, user_api="openmp"):
+        with _one_thread():
             self._fitted = HistGradientBoostingClassifier(
                 max_iter=ROUNDS, monotonic_cst=[direction(name) for name in features], random_state=seed, **_SETTINGS
             ).fit(known, kind, sample_weight=weight)
@@ -99,17 +99,26 @@ class Model:
             return []
         import numpy as np
 
-        found: list[float] = self._fitted.decision_function(np.array(rows, dtype=np.float64)).tolist()
+        with _one_thread():
+            found: list[float] = self._fitted.decision_function(np.array(rows, dtype=np.float64)).tolist()
         return found
 
     def per_mille(self, rows: Sequence[Sequence[int]]) -> list[int]:
         """Return how many of a thousand such looks were drawn at random, if as many were drawn as were made."""
-        if not rows:
-            return []
-        import numpy as np
+        return shares(self.margins(rows))
 
-        shares: list[float] = self._fitted.predict_proba(np.array(rows, dtype=np.float64))[:, 1].tolist()
-        return [min(1000, max(0, round(1000 * share))) for share in shares]
+
+def shares(margins: Sequence[float]) -> list[int]:
+    """Return how many of a thousand looks of such margins were drawn at random."""
+    return [round(1000 * (1 / (1 + exp(-margin)))) for margin in margins]
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Hold the library to one thread: on so few rows the others mostly wait, and wait busily; the numbers are the same."""
+    from threadpoolctl import threadpool_limits
+
+    held: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="openmp")
+    return held
 
 
 def area(real: Sequence[float], planted: Sequence[float]) -> float:
