@@ -349,7 +349,7 @@ class _Course:
         if not self._beside:
             self._beside = True
             engine.run(
-                f"""INSERT INTO explanations SELECT {", ".join(_COLUMNS["explanations"])} FROM kept_explanations
+                f"""INSERT INTO explanations BY NAME SELECT {", ".join(_COLUMNS["explanations"])} FROM kept_explanations
                     WHERE {near} AND template IN ({", ".join(f"'{code}'" for code in template.after)})"""
             )
         _point(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -28,6 +29,7 @@ WEAKEST: Final = 2
 """The least strength that explains."""
 _FIRST: Final = ("look", "evidence_table", "evidence_key", "strength", "claimed")
 _QUICK: Final = ("look", "access", "subject", "evidence_table", "evidence_key", "strength", "claimed")
+_SOME_TIME: Final = datetime(2026, 1, 1)  # noqa: DTZ001  # times of the engine are naive UTC
 _NEAR: Final = ("subject", "reason", "actor", "human")
 _HIDDEN: Final = frozenset({"residue", "flags", "lacks", "obligations", "checked", "ring_looks"})
 READABLE: Final[Mapping[str, Collection[str]]] = {
@@ -78,9 +80,11 @@ class Absence:
 class Template:
     """One declared way in which an access may be fine. `tables`: without them there is no verdict.
 
-    Two keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has
+    Three keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has
     no candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain;
     then `sql` is asked only for looks of which something is still to be said, and claims only a row that the look's reason names.
+    `alive`: a context table → a condition on its row `r` without which `quick` finds nothing in the row for looks from `:since` to
+    `:until`, both ends within.
     """
 
     code: str
@@ -95,6 +99,7 @@ class Template:
     after: tuple[str, ...] = ()
     repeat: bool = False
     quick: str = ""
+    alive: Mapping[str, str] = field(default_factory=dict)
     near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     params: Mapping[str, Parameter] = field(default_factory=dict)
     pages: Mapping[str, object] = field(default_factory=dict)
@@ -109,12 +114,27 @@ class Template:
         """Return `quick` likewise."""
         return _bound(self.quick, self._values(policy))
 
+    def bound_alive(self, since: datetime, until: datetime, policy: Policy | None = None) -> dict[str, str]:
+        """Return for each table of `alive` the SELECT of its rows that can explain a look between these times (naive UTC)."""
+        values = self._values(policy)
+        return {table: _bound(_alive(table, condition, since, until), values) for table, condition in self.alive.items()}
+
     def _values(self, policy: Policy | None) -> tuple[tuple[str, int], ...]:
         values = {}
         for name, parameter in self.params.items():
             value = getattr(policy, parameter.policy) if policy and parameter.policy else parameter.default
             values[name] = min(max(int(value), parameter.low), parameter.high)
         return tuple(values.items())
+
+
+def _alive(table: str, condition: str, since: datetime, until: datetime) -> str:
+    for name, moment in (("since", since), ("until", until)):
+        condition = condition.replace(f":{name}", f"TIMESTAMP '{moment.isoformat(sep=' ')}'")
+    return f"SELECT {', '.join(f'r.{_quoted(column)}' for column in READABLE[table])} FROM {table} r WHERE {condition}"
+
+
+def _quoted(column: str) -> str:
+    return f'"{column}"'
 
 
 @cache
@@ -143,7 +163,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe reader, the one written in C where it was built: ten times as fast."""
 _PAGES: Final = ("finds", "why", "innocent", "forger_needs", "known_gaps", "since", "strength")
 _KEYS: Final = frozenset(
-    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "near", "params"}
+    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "alive", "near", "params"}
     | {"sql", "checks", "absent"}
     | {"sentence", "tests", *_PAGES}
 )
@@ -171,6 +191,7 @@ def parse(text: str, name: str) -> Template:
         after=_words(body.get("after"), name),
         repeat=body.get("repeat") is True,
         quick=str(body.get("quick") or ""),
+        alive=_conditions(body.get("alive"), name),
         near={column: _words(entry, name) for column, entry in (body.get("near") or {}).items()},
         params={key: _parameter(entry, f"{name}: {key}") for key, entry in (body.get("params") or {}).items()},
         pages={key: body[key] for key in _PAGES if key in body},
@@ -208,11 +229,19 @@ def _verify_speed(template: Template) -> None:
                 check_sql(f"SELECT l.look FROM looks l WHERE {entry}", READABLE)
             elif column not in _NEAR or len(output_columns(entry, READABLE)) != 1:
                 raise BadRule(f"near: expected SELECTs of one column under {', '.join(_NEAR)}, or conditions under when")
+    if template.alive and not template.quick:
+        raise BadRule("alive is for a template with quick")
+    template.bound_alive(_SOME_TIME, _SOME_TIME)
     if template.quick:
         if tuple(output_columns(template.quick, READABLE)) != _QUICK:
             raise BadRule(f"quick yields something else than {', '.join(_QUICK)}")
         if template.repeat or template.after or any(check.flag == "relation" for check in template.checks):
             raise BadRule("quick is for a template that reads no verdicts and flags no relation")
+
+
+def _conditions(entry: object, name: str) -> dict[str, str]:
+    found = _known(entry or {}, TABLES, f"{name}: alive")
+    return {table: _text(found, table, f"{name}: alive") for table in found}
 
 
 def _check(column: str, entry: object, name: str) -> Check:

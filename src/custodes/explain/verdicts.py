@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 
 from custodes.errors import BadRule
-from custodes.explain import duties, views
+from custodes.explain import duties, quickly, views
 from custodes.explain.template import WEAKEST, Template
 from custodes.model.policy import Policy
 from custodes.model.run import NotChecked, RuleUse
@@ -109,8 +109,8 @@ def _begin(engine: Engine) -> None:
             engine.run(f"DROP {'VIEW' if kind[0][0] == 'VIEW' else 'TABLE'} {name}")
     engine.run(
         """CREATE TABLE explanations (look BIGINT, access BIGINT, subject VARCHAR, template VARCHAR, strength INTEGER,
-           evidence_table VARCHAR, evidence_key VARCHAR)"""
-    )
+           evidence_table VARCHAR, evidence_key VARCHAR, claimed BOOLEAN)"""
+    )  # `claimed` is asked for by what comes after the templates, and goes when they are done
     engine.run(
         """CREATE OR REPLACE TABLE tried (look BIGINT, template VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR,
            strength INTEGER, claimed INTEGER, failed BIGINT, broken BIGINT, short INTEGER)"""
@@ -123,15 +123,15 @@ def _try(engine: Engine, template: Template, policy: Policy) -> int:
     Verdicts only ever add up and rest on earlier looks, so that running it again and again is the same as going through time.
     """
     if template.quick:
-        return _explain_quickly(engine, template, policy)
+        return quickly.explain(engine, template, policy)
     source = "near_looks" if _narrowed(template) else "looks"
     _find_candidates(engine, template, policy, source)
-    total = found = _keep_explaining(engine, template)
+    total = found = _keep_explaining(engine, template, source)
     for _ in range(_MOST_REPEATS if template.repeat else 0):
         if not found:
             break
         _find_candidates(engine, template, policy, source)
-        found = _keep_explaining(engine, template)
+        found = _keep_explaining(engine, template, source)
         total += found
     _keep_failing(engine, template)
     return total
@@ -173,51 +173,22 @@ def _narrow(engine: Engine, templates: Sequence[Template]) -> None:
     engine.run("CREATE OR REPLACE TABLE near_looks AS SELECT * FROM looks WHERE look IN (SELECT look FROM near_ids)")
 
 
-def _explain_quickly(engine: Engine, template: Template, policy: Policy) -> int:
-    """Keep what explains, and which looks claim nothing else; what failed is found by `_near_misses`, once it is known of whom."""
-    engine.run(
-        f"""CREATE OR REPLACE TABLE quick_{template.code} AS
-            SELECT look, access, subject, max(CAST(strength AS INTEGER)) AS strength, evidence_table, evidence_key,
-              max(CAST(claimed AS INTEGER)) AS claimed
-            FROM ({template.bound_quick(policy)}) found
-            GROUP BY look, access, subject, evidence_table, evidence_key"""
-    )
-    engine.run(
-        f"""INSERT INTO explanations SELECT look, access, subject, '{template.code}', strength, evidence_table, evidence_key
-            FROM quick_{template.code}"""
-    )
-    count = _one(engine, f"SELECT count(*) FROM quick_{template.code}")
-    engine.run(
-        f"CREATE OR REPLACE TABLE claims_{template.code} AS SELECT DISTINCT look FROM quick_{template.code} WHERE claimed = 1"
-    )
-    engine.run(f"DROP TABLE quick_{template.code}")  # as large as all explanations
-    return count
-
-
 def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) -> None:
-    """Ask templates that explained quickly for what failed: of looks that stay unexplained, were flagged, or claim another row.
+    """Ask templates that explained quickly for what failed, and make `missed_looks`: all looks of which anything is still said.
 
-    Nothing else is ever read of `tried`: `best` takes these looks, and of an explained one only a claim of another row is flagged.
+    Those are looks that stay unexplained, were flagged, or claim another row. Nothing else is ever read of `tried`: `best` takes
+    these looks, and of an explained one only a claim of another row is flagged.
     """
     quick = [template for template in templates if template.quick]
-    if not quick:
-        return
-    claims = [
-        f"""SELECT l.look FROM looks l WHERE l.reason IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM claims_{template.code} q WHERE q.look = l.look)"""
-        for template in quick
-    ]
+    unclaimed = "UNION SELECT look FROM unclaimed WHERE reasoned" if quick else ""
     engine.run(
-        f"""CREATE OR REPLACE TABLE missed_ids AS
-            SELECT look FROM residue UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged
-            UNION {" UNION ".join(claims)}"""
+        f"""CREATE OR REPLACE TABLE missed_looks AS SELECT * FROM looks WHERE look IN (
+              SELECT look FROM residue UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged {unclaimed})"""
     )
-    engine.run("CREATE OR REPLACE TABLE missed_looks AS SELECT * FROM looks WHERE look IN (SELECT look FROM missed_ids)")
     for template in quick:
         _find_candidates(engine, template, policy, "missed_looks")
         _keep_failing(engine, template)
-        engine.run(f"DROP TABLE claims_{template.code}")
-    for name in ("missed_looks", "missed_ids", "near_looks", "near_ids"):
+    for name in ("unclaimed", "near_looks", "near_ids"):
         engine.run(f"DROP TABLE IF EXISTS {name}")
 
 
@@ -236,8 +207,7 @@ def with_masks(template: Template, sql: str) -> str:
         FROM ({sql}) found"""
 
 
-def _keep_explaining(engine: Engine, template: Template) -> int:
-    before = _one(engine, "SELECT count(*) FROM explanations")
+def _keep_explaining(engine: Engine, template: Template, source: str) -> int:
     known = (
         f"""AND NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = c.look AND x.template = '{template.code}'
                             AND x.evidence_key IS NOT DISTINCT FROM c.evidence_key)"""
@@ -245,15 +215,20 @@ def _keep_explaining(engine: Engine, template: Template) -> int:
         else ""
     )
     engine.run(
-        f"""INSERT INTO explanations
-            SELECT f.look, l.access, l.subject, '{template.code}', f.strength, f.evidence_table, f.evidence_key
-            FROM (
-              SELECT c.look, max(c.strength) AS strength, c.evidence_table, c.evidence_key
-              FROM candidates c WHERE c.failed = 0 AND c.strength >= {WEAKEST} {known}
-              GROUP BY c.look, c.evidence_table, c.evidence_key
-            ) f INNER JOIN looks l ON l.look = f.look"""
+        f"""CREATE OR REPLACE TABLE explained_now AS
+            SELECT c.look, max(c.strength) AS strength, c.evidence_table, c.evidence_key
+            FROM candidates c WHERE c.failed = 0 AND c.strength >= {WEAKEST} {known}
+            GROUP BY c.look, c.evidence_table, c.evidence_key"""
     )
-    return _one(engine, "SELECT count(*) FROM explanations") - before
+    found = _one(engine, "SELECT count(*) FROM explained_now")
+    if found:
+        engine.run(
+            f"""INSERT INTO explanations
+                SELECT f.look, l.access, l.subject, '{template.code}', f.strength, f.evidence_table, f.evidence_key, NULL
+                FROM explained_now f INNER JOIN {source} l ON l.look = f.look"""
+        )
+    engine.run("DROP TABLE explained_now")
+    return found
 
 
 def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
@@ -273,7 +248,9 @@ def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
 
 def _conclude(engine: Engine, tried: Sequence[Template], policy: Policy, loaded: set[str]) -> None:
     """Residue first, since flags and lacks are about it; duties last, since explanations meet them."""
-    for sql in (_RESIDUE, _FLAGGED, _FLAG_RELATION):
+    quickly.build_unclaimed(engine, [template for template in tried if template.quick])
+    engine.run(_residue("unclaimed" if any(template.quick for template in tried) else "looks"))
+    for sql in (_FLAGGED, _FLAG_RELATION):
         engine.run(sql)
     _near_misses(engine, tried, policy)
     engine.run(_BEST)
@@ -289,17 +266,23 @@ def _conclude(engine: Engine, tried: Sequence[Template], policy: Policy, loaded:
     engine.run(_FLAGS)
     engine.run(_LACKS)
     duties.judge(engine)
-    for name in ("flagged", "lacking", "missed"):
+    engine.run("ALTER TABLE explanations DROP COLUMN claimed")
+    for name in ("flagged", "lacking", "missed", "missed_looks"):
         engine.run(f"DROP TABLE {name}")
 
 
 _FLAGGED: Final = """
 CREATE OR REPLACE TABLE flagged (look BIGINT, template VARCHAR, code VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR)
 """
-_RESIDUE: Final = """
-CREATE OR REPLACE TABLE residue AS
-SELECT l.* FROM looks l WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = l.look)
-"""
+
+
+def _residue(source: str) -> str:
+    """Make `residue`. `source`: what holds every look that nothing explains."""
+    return f"""
+        CREATE OR REPLACE TABLE residue AS SELECT * FROM looks WHERE look IN (
+          SELECT look FROM {source} u WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = u.look))"""
+
+
 NEAREST: Final = "claimed DESC, short, failed, evidence_key, evidence_table, broken, strength"
 """Order of a look's candidates in a template: the one that comes nearest first, a claimed one before all others."""
 _BEST: Final = f"""
@@ -350,7 +333,7 @@ CREATE OR REPLACE TABLE missed AS SELECT look FROM residue UNION SELECT look FRO
 """
 _LACKING: Final = """
 CREATE OR REPLACE TABLE lacking AS
-SELECT DISTINCT b.look, b.template || ':' || k.lacks AS token, b.evidence_table, b.evidence_key
+SELECT b.look, b.template || ':' || k.lacks AS token, b.evidence_table, b.evidence_key
 FROM best b INNER JOIN missed m ON m.look = b.look
 INNER JOIN template_checks k ON k.template = b.template AND (b.failed // k.bit) % 2 = 1
 WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = b.look AND x.template = b.template)
@@ -360,7 +343,7 @@ WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = b.look AND x.templ
 def _without(template: Template, when: str) -> str:
     """Say which missed looks `l` have no candidate of a template at all, under the template's condition."""
     return f"""
-        FROM looks l INNER JOIN missed m ON m.look = l.look
+        FROM missed_looks l INNER JOIN missed m ON m.look = l.look
         WHERE ({when}) AND NOT EXISTS (SELECT 1 FROM best b WHERE b.look = l.look AND b.template = '{template.code}')
           AND NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = l.look AND x.template = '{template.code}')"""
 
@@ -376,12 +359,12 @@ def _absent_flag(template: Template, when: str, code: str) -> str:
 _FLAGS: Final = """
 CREATE TABLE flags AS
 SELECT DISTINCT f.look, l.access, l.subject, f.template, f.code, f.evidence_table, f.evidence_key
-FROM flagged f INNER JOIN looks l ON l.look = f.look
+FROM flagged f INNER JOIN missed_looks l ON l.look = f.look
 """
 _LACKS: Final = """
 CREATE TABLE lacks AS
 SELECT DISTINCT k.look, l.access, l.subject, k.token, k.evidence_table, k.evidence_key
-FROM lacking k INNER JOIN looks l ON l.look = k.look
+FROM lacking k INNER JOIN missed_looks l ON l.look = k.look
 """
 
 
