@@ -12,6 +12,7 @@ import pytest
 
 from custodes.engines.duckdb_engine import open_engine
 from custodes.explain import load_templates, run
+from custodes.explain.few import Few
 from custodes.explain.trial import world
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
@@ -217,3 +218,37 @@ def test_narrowing_changes_no_verdict(seed: int, tmp_path: Path) -> None:
     for name in VERDICTS:
         assert asked[name], name
         assert narrowed[name] == asked[name], name
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_few_later_looks_are_judged_as_all_are(seed: int, tmp_path: Path) -> None:
+    tables, shelf = Drawn(seed).tables(), load_templates()
+    loaded = set(TABLES) if seed % 4 else set(TABLES) - {"grants", "cases"}
+    with open_engine(memory_mb=400, threads=1, directory=tmp_path) as engine:
+        world(engine, tables)
+        run(engine, shelf, Policy(), loaded)
+        late = f"look IN (SELECT look FROM looks WHERE time >= TIMESTAMP '{START + timedelta(days=5)}')"
+        whole = {
+            name: engine.rows(f"SELECT {columns} FROM {name} WHERE {late} ORDER BY {columns}") for name, columns in VERDICTS.items()
+        }
+        few = Few(engine, shelf, Policy(), loaded)
+        engine.run(f"CREATE TABLE few_looks AS SELECT * FROM looks WHERE {late}")
+        engine.run(f"CREATE TABLE earlier_looks AS SELECT * FROM looks WHERE NOT {late}")
+        engine.run(f"CREATE TABLE earlier_explanations AS SELECT * FROM explanations WHERE NOT {late}")
+        for name in ("looks", "explanations"):
+            engine.run(f"DROP TABLE {name}")
+        engine.run("CREATE VIEW looks AS SELECT * FROM few_looks")
+        for _ in range(2):  # a second batch finds nothing of the first
+            few.explain()
+        names = {look: (access, subject) for look, access, subject in engine.rows("SELECT look, access, subject FROM few_looks")}
+        verdicts = few.conclude(names)
+        told = {
+            "explanations": engine.rows(f"SELECT {VERDICTS['explanations']} FROM few_explanations"),
+            "residue": [names[look] for look, verdict in verdicts.items() if not verdict.reasons],
+            "lacks": [(*names[look], *row) for look, verdict in verdicts.items() for row in verdict.lacks],
+        }
+        flags = {(*names[look], *row) for look, verdict in verdicts.items() for row in verdict.flags}
+        for name, found in told.items():
+            assert whole[name], name
+            assert sorted(found, key=repr) == sorted(whole[name], key=repr), name
+        assert flags == {(access, subject, *rest) for access, subject, _, *rest in whole["flags"]}
