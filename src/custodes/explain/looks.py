@@ -97,7 +97,7 @@ def build_looks(engine: Engine, around: str | None) -> None:
 
 
 def build_few(engine: Engine, table: str, first: int) -> None:
-    """Make table `table` of the looks of the registered accesses, numbered from `first`, with plain words: for a few, codes cost more.
+    """Make table `table` of the looks of the registered accesses, numbered from `first`, with plain words: codes cost more.
 
     Reads `copies`, `fieldset_facts` and `staff_spans` as they are.
     """
