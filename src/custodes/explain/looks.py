@@ -96,6 +96,11 @@ def build_looks(engine: Engine, around: str | None) -> None:
     engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks")
 
 
+def build_fieldset_facts(engine: Engine) -> None:
+    """Make `fieldset_facts` of `fieldsets`."""
+    engine.run(_PUBLIC)
+
+
 def build_few(engine: Engine, table: str, first: int) -> None:
     """Make table `table` of the looks of the registered accesses, numbered from `first`, with plain words: codes cost more.
 
