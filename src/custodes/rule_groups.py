@@ -6,7 +6,7 @@ groups of one rule over the same accesses are one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -22,174 +22,169 @@ ROWS: Final = "rule_rows"
 are sorted), `access`, `actor`, `subject`, `derived`, `time` and `level` (by `LEVELS`; without history at most `low`)."""
 
 _FOUND: Final = "rule_found"
+_DAYS: Final = "rule_days"
 _LATER: Final = "rule_later"
-_GROUPS: Final = "rule_grouped"
+_PARTS: Final = "rule_parts"
 _ALIKE: Final = "rule_alike"
+_CHOSEN: Final = "rule_chosen"
 _TOLD: Final = "rule_told"
 
 _EMPTY: Final = f"""CREATE OR REPLACE TEMP TABLE {_FOUND} ("key" BIGINT, rule VARCHAR, place BIGINT, access BIGINT, actor VARCHAR,
   subject VARCHAR, derived VARCHAR, time TIMESTAMP, level TINYINT)"""
-
-_LONG: Final = f"""SELECT "key", rule, time FROM {_FOUND} SEMI JOIN (
-    SELECT "key" FROM {_FOUND} JOIN rule_days USING (rule) GROUP BY "key", days HAVING max(time) > min(time) + to_days(days))
-  USING ("key") GROUP BY ALL ORDER BY "key", time"""
-"""Times of the keys whose rows do not all lie within the days of the first."""
-
-_GROUPED: Final = f"""CREATE OR REPLACE TEMP VIEW {_GROUPS} AS SELECT f.*, coalesce(l.part, f."key") AS part
+_LONG: Final = f"""SELECT DISTINCT "key", rule, time FROM {_FOUND} SEMI JOIN (
+    SELECT "key" FROM {_FOUND} JOIN {_DAYS} USING (rule) GROUP BY "key", days HAVING max(time) > min(time) + to_days(days))
+  USING ("key") ORDER BY "key", time"""
+"""The times of each key whose rows do not all lie within the days of the first one."""
+_PARTED: Final = f"""CREATE OR REPLACE TEMP VIEW {_PARTS} AS SELECT f.*, coalesce(l.part, f."key") AS part
   FROM {_FOUND} f LEFT JOIN {_LATER} l ON l."key" = f."key" AND l.time = f.time"""
 _SAME_ACCESSES: Final = f"""CREATE OR REPLACE TEMP TABLE {_ALIKE} AS
   WITH ends AS (
-    SELECT part, rule, min(access) AS least, max(access) AS most FROM {_GROUPS} GROUP BY part, rule
+    SELECT part, rule, min(access) AS least, max(access) AS most FROM {_PARTS} GROUP BY part, rule
     QUALIFY count(*) OVER (PARTITION BY rule, least, most) > 1),
   several AS (
     SELECT part, list(access ORDER BY first, access) AS accesses FROM (
-      SELECT part, access, min(time) AS first FROM {_GROUPS} SEMI JOIN (SELECT part FROM ends WHERE least < most) USING (part)
+      SELECT part, access, min(time) AS first FROM {_PARTS} SEMI JOIN (SELECT part FROM ends WHERE least < most) USING (part)
       GROUP BY part, access)
     GROUP BY part)
   SELECT part, min(part) OVER (PARTITION BY rule, least, most, accesses) AS draft FROM ends LEFT JOIN several USING (part)"""
-"""Groups over the same accesses, in the same order: only those with the same least and most are worth a closer look."""
+"""Parts over the same accesses, in the order of their rows: only those with the same ends are worth a closer look."""
 _JOINED: Final = f"""CREATE OR REPLACE TEMP TABLE {ROWS} AS
-  SELECT coalesce(a.draft, g.part) AS draft, g.rule, g.place, g.access, g.actor, g.subject, g.derived, g.time, g.level
-  FROM {_GROUPS} g LEFT JOIN {_ALIKE} a USING (part)"""
+  SELECT coalesce(a.draft, p.part) AS draft, p.rule, p.place, p.access, p.actor, p.subject, p.derived, p.time, p.level
+  FROM {_PARTS} p LEFT JOIN {_ALIKE} a USING (part)"""
 
 
 class Groups:
-    """The rows of some rules. `add` each rule, then `join` once, then take `drafts`. Leaves nothing in the engine once it is closed."""
+    """The rows of some rules: `add` each rule, then `join` once, then take `drafts`. Leaves nothing in the engine at its end."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._rules: dict[str, Rule] = {}
         self._tables: list[str] = []
-        self._keys = 0
-        self._new: dict[object, datetime] | None = None
+        self._rows = 0
         engine.run(_EMPTY)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._engine.run(f"DROP VIEW IF EXISTS {_GROUPS}")
-        for name in (_FOUND, _LATER, _ALIKE, ROWS, _TOLD, "rule_days", *self._tables):
-            self._engine.run(f"DROP TABLE IF EXISTS {name}")
+        self._drop(ROWS, _CHOSEN, _TOLD, *self._tables)
 
     def add(self, rule: Rule) -> None:
         """Run one rule and keep its rows. Raises if no finding can be made of one of them; then none of them is kept."""
-        table, columns = f"rule_{rule.code}", ", ".join(map(_quoted, rule.columns))
+        table, columns, order = _table(rule), _listed(rule.columns), _listed(order_of(rule))
         self._tables.append(table)
-        order = ", ".join(map(_quoted, order_of(rule)))
         self._engine.run(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({rule.sql}) AS found ORDER BY {order}")
-        count = self._check(rule, table)
-        if count:
-            self._engine.run(self._found(rule, table))
-            self._keys += count
+        if count := self._checked(rule):
+            self._engine.run(_taken(rule, self._rows))
+            self._rows += count
         self._rules[rule.code] = rule
 
-    def _check(self, rule: Rule, table: str) -> int:
-        """Check one row of each kind of rows, as far as kinds are told apart by what is checked; return how many rows there are."""
+    def _checked(self, rule: Rule) -> int:
+        """Check one row of each kind that the check can tell apart; return how many rows there are."""
         special = [name for name in ("level", "codes") if name in rule.columns]
         kinds = ", ".join(("access IS NULL", "actor IS NULL", "time IS NULL", *special))
-        checked = ("access", "actor", "time", *special)
         shown = ", ".join(("min(access)", "min(actor)", "min(time)", *special, "count(*)"))
-        where = {name: position for position, name in enumerate(checked)}
-        count = 0
-        for *row, rows in self._engine.rows(f"SELECT {shown} FROM {table} GROUP BY {kinds} ORDER BY {', '.join((kinds, '1'))}"):
-            check_row(tuple(row), where, rule.codes)
+        where = {name: position for position, name in enumerate(("access", "actor", "time", *special))}
+        rows = self._engine.rows(f"SELECT {shown} FROM {_table(rule)} GROUP BY {kinds} ORDER BY {kinds}")
+        for row in rows:
+            check_row(row, where, rule.codes)
             if not isinstance(row[where["time"]], datetime):
                 raise TypeError("a rule's time must be a time, never null")
-            count += int(str(rows))
-        return count
-
-    def _found(self, rule: Rule, table: str) -> str:
-        """Return the statement that adds a rule's rows to all others, each with a number of its key.
-
-        A row's place is its number in the table, which was written in order and from which nothing is deleted.
-        """
-        key = [f"{_quoted(name)} AS key_{at}" for at, name in enumerate(rule.dedup_key)]
-        same = " AND ".join(f"k.key_{at} IS NOT DISTINCT FROM f.{_quoted(name)}" for at, name in enumerate(rule.dedup_key))
-        level = f"list_position([{', '.join(map(_text, LEVELS))}], f.level) - 1" if "level" in rule.columns else "NULL"
-        level = f"coalesce({level}, {LEVELS.index(rule.level)})"
-        late = ""
-        if rule.on == "residue":
-            late = 'LEFT JOIN newcomers n ON n.actor = f.actor AND f.time < n."until"'
-            level = f"CASE WHEN n.actor IS NULL THEN {level} ELSE least({level}, {LEVELS.index('low')}) END"
-        return f"""INSERT INTO {_FOUND}
-          WITH keys AS MATERIALIZED (
-            SELECT {", ".join(key)}, {self._keys} + min(rowid) AS "key" FROM {table} GROUP BY {", ".join(map(_quoted, rule.dedup_key))})
-          SELECT k."key", {_text(rule.code)}, f.rowid, f.access, f.actor, f.subject,
-            {"f.derived" if "derived" in rule.columns else "NULL"}, f.time, {level}
-          FROM {table} f JOIN keys k ON {same} {late}"""
+        return sum(int(str(row[-1])) for row in rows)
 
     def join(self) -> dict[str, int]:
         """Put the rows of all rules together, into table `ROWS`; return rule → how many groups it has."""
-        days = {rule.code: rule.dedup_days for rule in self._rules.values()}
-        self._table("rule_days", {"rule": pa.array(days, pa.string()), "days": pa.array(days.values(), pa.int32())})
+        days = {code: rule.dedup_days for code, rule in self._rules.items()}
+        self._write(_DAYS, rule=pa.array(days, pa.string()), days=pa.array(days.values(), pa.int32()))
         self._split(days)
-        for statement in (_GROUPED, _SAME_ACCESSES, _JOINED):
+        for statement in (_PARTED, _SAME_ACCESSES, _JOINED, f"DROP VIEW {_PARTS}"):
             self._engine.run(statement)
+        self._drop(_FOUND, _DAYS, _LATER, _ALIKE)
         counted = self._engine.rows(f"SELECT rule, count(DISTINCT draft) FROM {ROWS} GROUP BY rule")
         return {**dict.fromkeys(days, 0), **{str(rule): int(str(count)) for rule, count in counted}}
 
-    def _split(self, days: dict[str, int]) -> None:
-        """Find the rows that begin a new group of their key: later than the first row of the group before plus the rule's days.
+    def _split(self, days: Mapping[str, int]) -> None:
+        """Number the rows that come later than the first row of a group of their key plus the rule's days: they begin another one.
 
-        What ends a group is only known once its first row is, so these keys are walked through; groups after the first one of a
-        key have numbers below zero.
+        Where a group ends is only known from where it begins, so these keys are walked through. The first group of a key keeps the
+        key's number, later ones have numbers below zero.
         """
-        keys: list[int] = []
-        times: list[datetime] = []
-        parts: list[int] = []
+        later: list[tuple[int, datetime, int]] = []
         before: int | None = None
         until = datetime.min  # noqa: DTZ901  # engine times are UTC without a zone
         part = last = 0
         for key, rule, time in self._engine.rows(_LONG):
             if not isinstance(key, int) or not isinstance(time, datetime):
-                raise TypeError("a key is a number and a time a time")
+                raise TypeError("the engine returned a key that is no number or a time that is none")
             if key != before:
                 before, part, until = key, key, time + timedelta(days=days[str(rule)])
             elif time > until:
-                last -= 1
-                part, until = last, time + timedelta(days=days[str(rule)])
+                part = last = last - 1
+                until = time + timedelta(days=days[str(rule)])
             if part < 0:
-                keys.append(key)
-                times.append(time)
-                parts.append(part)
-        columns = {
-            "key": pa.array(keys, pa.int64()),
-            "time": pa.array(times, pa.timestamp("us")),
-            "part": pa.array(parts, pa.int64()),
-        }
-        self._table(_LATER, columns)
+                later.append((key, time, part))
+        keys, times, parts = zip(*later, strict=True) if later else ((), (), ())
+        self._write(
+            _LATER, key=pa.array(keys, pa.int64()), time=pa.array(times, pa.timestamp("us")), part=pa.array(parts, pa.int64())
+        )
 
     def drafts(self, chosen: Collection[int] | None = None) -> list[Draft]:
         """Return the groups of these numbers (all without), by rule; the rows of each sorted as `order_of` says."""
         only = ""
         if chosen is not None:
-            self._table(_TOLD, {"draft": pa.array(chosen, pa.int64())})
-            only = f" SEMI JOIN {_TOLD} USING (draft)"
-        self._engine.run(f"CREATE OR REPLACE TEMP TABLE {_ALIKE} AS SELECT rule, place, draft FROM {ROWS}{only}")
-        having = {str(code) for (code,) in self._engine.rows(f"SELECT DISTINCT rule FROM {_ALIKE}")}
-        return [draft for code, rule in self._rules.items() if code in having for draft in self._of(rule)]
+            self._write(_CHOSEN, draft=pa.array(chosen, pa.int64()))
+            only = f" SEMI JOIN {_CHOSEN} USING (draft)"
+        self._engine.run(f"CREATE OR REPLACE TEMP TABLE {_TOLD} AS SELECT rule, place, draft FROM {ROWS}{only}")
+        told = {str(code) for (code,) in self._engine.rows(f"SELECT DISTINCT rule FROM {_TOLD}")}
+        new = newcomers(self._engine) if any(self._rules[code].on == "residue" for code in told) else {}
+        return [draft for code in sorted(told) for draft in self._told(self._rules[code], new)]
 
-    def _of(self, rule: Rule) -> Iterable[Draft]:
-        columns = ", ".join(f"f.{_quoted(name)}" for name in rule.columns)
-        rows = self._engine.rows(
-            f"SELECT a.draft, {columns} FROM rule_{rule.code} f JOIN {_ALIKE} a ON a.place = f.rowid AND a.rule = {_text(rule.code)} "
-            f"ORDER BY a.draft, a.place"
-        )
-        where = {name: position for position, name in enumerate(rule.columns)}
-        new = self._newcomers() if rule.on == "residue" else {}
+    def _told(self, rule: Rule, new: Mapping[object, datetime]) -> Iterable[Draft]:
         found: dict[object, list[Row]] = {}
-        for number, *row in rows:
-            found.setdefault(number, []).append(tuple(row))
-        return [Draft(rule, where, members, new) for members in found.values()]
+        rows = self._engine.rows(
+            f"SELECT f.*, t.draft FROM {_table(rule)} f JOIN {_TOLD} t ON t.place = f.rowid AND t.rule = {_text(rule.code)} "
+            f"ORDER BY t.draft, t.place"
+        )
+        for row in rows:
+            found.setdefault(row[-1], []).append(row[:-1])
+        where = {name: position for position, name in enumerate(rule.columns)}
+        return [Draft(rule, where, members, new if rule.on == "residue" else {}) for members in found.values()]
 
-    def _newcomers(self) -> dict[object, datetime]:
-        if self._new is None:
-            self._new = newcomers(self._engine)
-        return self._new
-
-    def _table(self, name: str, columns: dict[str, pa.Array]) -> None:
+    def _write(self, name: str, **columns: pa.Array) -> None:
         self._engine.table(name, pa.table(columns))
+
+    def _drop(self, *tables: str) -> None:
+        for name in tables:
+            self._engine.run(f"DROP TABLE IF EXISTS {name}")
+
+
+def _taken(rule: Rule, rows: int) -> str:
+    """Return the statement that takes a rule's rows over to those of all rules, each with the number of its key.
+
+    `rows`: how many were taken before; a key's number is that and its first row. A row's place is its number in its rule's table,
+    which was written in order and from which nothing is deleted.
+    """
+    key = [_quoted(name) for name in rule.dedup_key]
+    level = (
+        f"list_position([{', '.join(map(_text, LEVELS))}], f.level) - 1" if "level" in rule.columns else LEVELS.index(rule.level)
+    )
+    late = ""
+    if rule.on == "residue":
+        late = 'LEFT JOIN newcomers n ON n.actor = f.actor AND f.time < n."until"'
+        level = f"CASE WHEN n.actor IS NULL THEN {level} ELSE least({level}, {LEVELS.index('low')}) END"
+    return f"""INSERT INTO {_FOUND}
+      WITH keys AS MATERIALIZED (SELECT {", ".join(key)}, min(rowid) AS "first row" FROM {_table(rule)} GROUP BY {", ".join(key)})
+      SELECT {rows} + k."first row", {_text(rule.code)}, f.rowid, f.access, f.actor, f.subject,
+        {"f.derived" if "derived" in rule.columns else "NULL"}, f.time, {level}
+      FROM {_table(rule)} f JOIN keys k ON {" AND ".join(f"k.{name} IS NOT DISTINCT FROM f.{name}" for name in key)} {late}"""
+
+
+def _table(rule: Rule) -> str:
+    return f"rule_{rule.code}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(_quoted, names))
 
 
 def _quoted(name: str) -> str:

@@ -26,11 +26,13 @@ _SCORES: Final = "sieve_scores"
 _KNOWN: Final = "sieve_known"
 
 _GROUPS: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_groups AS
-  SELECT draft, any_value(rule) AS rule, max(level) AS level, min(time) AS first, max(time) AS last, coalesce(max(score), 0) AS score,
+  SELECT draft, any_value(rule) AS rule, max(level) AS level, min(time) AS first, max(time) AS last,
+    coalesce(max(score), 0) AS score,
     min(actor) AS actor, max(actor) AS last_actor, min(subject) AS subject, max(subject) AS last_subject
   FROM {ROWS} LEFT JOIN {_SCORES} USING (access) GROUP BY draft"""
 _SETS: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_sets AS
-  SELECT draft, list_sort(list(DISTINCT actor)) AS actors, list_sort(list(DISTINCT subject) FILTER (subject IS NOT NULL)) AS subjects
+  SELECT draft, list_sort(list(DISTINCT actor)) AS actors,
+    list_sort(list(DISTINCT subject) FILTER (subject IS NOT NULL)) AS subjects
   FROM {ROWS} SEMI JOIN (SELECT draft FROM sieve_groups WHERE actor < last_actor OR subject < last_subject) USING (draft)
   GROUP BY draft"""
 """Who and whom, where it is more than one: a set stands for itself, a single person for a set of one."""
@@ -51,20 +53,23 @@ _WEAK: Final = """CREATE OR REPLACE TEMP TABLE sieve_weak AS
 
 
 def _listed(name: str) -> str:
-    """Return the statement that lists the distinct actors or subjects of groups in the order of their rows."""
-    return f"""SELECT draft, '[' || string_agg('''' || {name} || '''', ', ' ORDER BY place) || ']' AS {name}s
-      FROM (SELECT draft, {name}, min(place) AS place FROM asked WHERE {name} IS NOT NULL GROUP BY draft, {name}) GROUP BY draft"""
+    """Return the statement that lists the actors or subjects of the groups that have several, in the order of their rows."""
+    return f"""SELECT draft, string_agg({name}, ''', ''' ORDER BY place) AS {name}s FROM (
+        SELECT draft, {name}, min(place) AS place FROM {ROWS} SEMI JOIN several USING (draft) WHERE {name} IS NOT NULL
+        GROUP BY draft, {name})
+      GROUP BY draft"""
 
 
-_BEST: Final = f"""
+_BEST: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_best AS
   WITH reaching AS (SELECT weak, week, level, score, unnest(drafts) AS draft FROM sieve_weak WHERE reached <= {{most}}),
-  asked AS (SELECT draft, place, actor, subject FROM {ROWS} SEMI JOIN reaching USING (draft)),
+  several AS (SELECT draft FROM sieve_sets SEMI JOIN reaching USING (draft)),
   named AS (
-    SELECT weak, week, level, score, 
-      min(replace(strftime(first, '%Y-%m-%d %H:%M:%S.%f'), '.000000', '') || actors || coalesce(subjects, '[]')) AS name
-    FROM reaching JOIN (SELECT draft, first FROM sieve_groups) USING (draft)
-      JOIN ({_listed("actor")}) USING (draft) LEFT JOIN ({_listed("subject")}) USING (draft)
-    GROUP BY weak, week, level, score)
+    SELECT weak, any_value(week) AS week, any_value(level) AS level, any_value(score) AS score,
+      min(replace(strftime(first, '%Y-%m-%d %H:%M:%S.%f'), '.000000', '') || '[''' || coalesce(actors, actor) || ''']'
+        || coalesce('[''' || coalesce(subjects, subject) || ''']', '[]')) AS name
+    FROM reaching JOIN (SELECT draft, first, actor, subject FROM sieve_groups) USING (draft)
+      LEFT JOIN ({_listed("actor")}) USING (draft) LEFT JOIN ({_listed("subject")}) USING (draft)
+    GROUP BY weak)
   SELECT weak FROM named
   QUALIFY row_number() OVER (PARTITION BY week ORDER BY level DESC, score DESC, name) <= {{most}}"""
 """The best of each week. Ties are decided by time and names, which are only put together for those that may come so far."""
@@ -108,7 +113,7 @@ class Sieve:
             _SETS,
             _TOLD,
             _WEAK,
-            f"CREATE OR REPLACE TEMP TABLE sieve_best AS {_BEST.format(most=self._most)}",
+            _BEST.format(most=self._most),
         ):
             engine.run(statement)
         self._note(engine)
@@ -117,7 +122,8 @@ class Sieve:
 
     def _note(self, engine: Engine) -> None:
         for actors, count in engine.rows(_FOUND):
-            self.found[frozenset(actors)] += int(str(count))
+            if isinstance(actors, list):
+                self.found[frozenset(actors)] += int(str(count))
         if self._known:
             engine.table(_KNOWN, pa.table({"access": pa.array(self._known, pa.int64())}))
             for rule, access in engine.rows(_MET):
