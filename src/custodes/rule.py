@@ -82,7 +82,7 @@ def run_shelf(
         for rule in active:
             start = perf_counter()
             try:
-                why = _cannot_check(engine, rule, loaded)
+                why = cannot_check(engine, rule, loaded)
                 if why:
                     run.not_checked.append(NotChecked(_named(rule), why))
                     continue
@@ -110,7 +110,7 @@ def _named(rule: Rule) -> str:
     return f"{rule.title} ({rule.code})"
 
 
-def _cannot_check(engine: Engine, rule: Rule, loaded: set[str]) -> str:
+def cannot_check(engine: Engine, rule: Rule, loaded: set[str]) -> str:
     """Return why the rule cannot check anything, or nothing."""
     needs = rule.requires
     if missing := [table for table in needs.tables if table not in loaded]:

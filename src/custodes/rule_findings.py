@@ -163,8 +163,12 @@ def _told(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
     told = [Told() for _ in drafts]
     _read_accesses(engine, told)
     _read_verdicts(engine, drafts, told)
-    sets = _fieldsets(engine)
     engine.run(f"DROP TABLE {_LOOKS}")
+    return tell(drafts, told, fieldsets_of(engine))
+
+
+def tell(drafts: Sequence[Draft], told: Sequence[Told], sets: Mapping[str, tuple[set[str], set[str]]]) -> list[Finding]:
+    """Return the findings of groups from what is known of each, sorted by rule, first access and id. `sets`: see `fieldsets_of`."""
     phrases = _Phrases(sets)
     made = [_finding(draft, facts, phrases) for draft, facts in zip(drafts, told, strict=True)]
     return sorted(made, key=lambda finding: (finding.rule, finding.first, finding.finding))
@@ -257,7 +261,7 @@ def _joined(engine: Engine, view: str, column: str, key: str) -> list[Row]:
     )
 
 
-def _fieldsets(engine: Engine) -> dict[str, tuple[set[str], set[str]]]:
+def fieldsets_of(engine: Engine) -> dict[str, tuple[set[str], set[str]]]:
     """Return fieldset → (categories, systems)."""
     found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for fieldset, system, category in engine.rows("SELECT DISTINCT fieldset, system, category FROM fieldsets"):
