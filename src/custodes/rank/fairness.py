@@ -16,6 +16,7 @@ from typing import Final
 from custodes.engine import Engine
 from custodes.model.run import Fairness, Group, Spread
 from custodes.rank.coarse import LEAST, Coarse
+from custodes.rank.people import About, last
 
 DIMENSIONS: Final = ("department", "unit", "site", "country", "employer", "tenure")
 ENOUGH: Final = 500
@@ -37,9 +38,9 @@ class _Person:
     words: Mapping[str, str]
 
 
-def measure(engine: Engine, found: Findings, coarse: Coarse) -> Fairness:
-    """Return the table of one run. Reads `accesses` once (counts by actor) and the last `staff` row of each actor."""
-    people = _people(engine, coarse)
+def measure(engine: Engine, found: Findings, coarse: Coarse, about: Mapping[str, About]) -> Fairness:
+    """Return the table of one run. Reads the last `staff` row of each actor. `about`: the people of the window."""
+    people = _people(engine, coarse, about)
     groups: list[Group] = []
     spreads: list[Spread] = []
     for dimension in DIMENSIONS:
@@ -61,18 +62,16 @@ def interval(count: int, accesses: int) -> tuple[float, float, float]:
     return round(1000 * count / accesses, 2), round(1000 * max(low, 0.0) / accesses, 2), round(1000 * high / accesses, 2)
 
 
-def _people(engine: Engine, coarse: Coarse) -> dict[str, _Person]:
-    counted = engine.rows("select human, count(*), max(time) from accesses group by human")
-    latest = max((time for _, _, time in counted if isinstance(time, datetime)), default=None)
-    staff = _staff(engine, latest)
+def _people(engine: Engine, coarse: Coarse, about: Mapping[str, About]) -> dict[str, _Person]:
+    staff = _staff(engine, last(about))
     people = {}
-    for human, count, last in counted:
-        row = staff.get(str(human), {})
+    for human, one in about.items():
+        row = staff.get(human, {})
         words = {name: str(row.get(name) or UNKNOWN) for name in ("department", "site", "country", "employer")}
         unit = row.get("unit")
         words["unit"] = (coarse(str(unit)) or FEW) if unit else UNKNOWN
-        words["tenure"] = _tenure(row.get("joined"), last)
-        people[str(human)] = _Person(int(str(count)), words)
+        words["tenure"] = _tenure(row.get("joined"), one.last)
+        people[human] = _Person(one.accesses, words)
     return people
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 from custodes.engine import Engine
 from custodes.model.finding import Campaign
 from custodes.model.run import ActorFacts, Cell, HeatCell, Mark, PressEvent, Span
+from custodes.rank import people
 
 MOST_CELLS: Final = 20_000
 MOST_MARKS: Final = 200_000
@@ -18,6 +19,31 @@ MOST_MARKS: Final = 200_000
 _BAND_CAMPAIGNS: Final = 20
 _UNKNOWN_UNIT: Final = "(unknown)"
 _SMALL_UNIT: Final = "(small units)"
+
+
+_BANDED: Final = """create or replace temp table banded as
+  with humans as materialized (select distinct human from looks) select human from humans where human in ({actors})"""
+"""In the type of the column, so that looks are joined by codes: compared with texts, every one of them would become a text."""
+_BARE: Final = """select human, subject, time from residue semi join banded using (human)
+  order by time, access, subject limit {most}"""
+_CALM: Final = """select l.human, l.subject, l.time from looks l semi join banded b on b.human = l.human
+  anti join residue r on r.look = l.look order by l.time, l.access, l.subject limit {most}"""
+_MANY: Final = "create or replace temp table many_looks as select access from looks group by access having count(*) > 1"
+_HEAT: Final = """
+with categories as (select distinct fieldset, category from fieldsets where category is not null and category <> 'public'),
+seen as (
+  select unit, fieldset, count(*) as looks, 0 as bare from looks group by unit, fieldset
+  union all
+  select unit, fieldset, count(distinct access) - count(*), 0 from looks semi join many_looks using (access) group by unit, fieldset
+  union all
+  select unit, fieldset, 0, count(distinct access) from looks semi join residue using (access) group by unit, fieldset)
+select s.unit, c.category, sum(s.looks), sum(s.bare) from seen s join categories c on c.fieldset = s.fieldset
+group by s.unit, c.category"""
+_UNUSUAL: Final = """create or replace temp table unusual_looks as
+  select distinct look from explanations where template <> {usual}"""
+_STRONGEST: Final = """select template, count(*) from (
+  select template, row_number() over (partition by look order by strength desc, template) as place
+  from explanations semi join unusual_looks using (look)) where place = 1 group by template"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +63,18 @@ class Pictured:
     waterfall: dict[str, int]
 
 
-def gather(engine: Engine, shown: Sequence[Campaign], printed: Callable[[str], str] = str) -> Pictured:
+def gather(
+    engine: Engine, shown: Sequence[Campaign], about: Mapping[str, people.About], printed: Callable[[str], str] = str
+) -> Pictured:
     """Return the values of one run. Cells: the pairs with most unexplained looks first, at most `MOST_CELLS`.
 
-    `printed`: a unit's path as it may be shown.
+    `about`: the people of the window; `printed`: a unit's path as it may be shown.
     """
-    since, until, accesses = engine.rows("select min(time), max(time), count(*) from accesses")[0]
     banded = sorted({actor for campaign in shown[:_BAND_CAMPAIGNS] for actor in campaign.actors})
     return Pictured(
-        since=_aware(since),
-        until=_aware(until),
-        accesses=_number(accesses),
+        since=_aware(people.first(about)),
+        until=_aware(people.last(about)),
+        accesses=sum(one.accesses for one in about.values()),
         actors=_actors(engine, printed),
         cells=_cells(engine, shown),
         marks=_marks(engine, banded),
@@ -77,15 +104,18 @@ def _when(value: object) -> datetime:
     return value.replace(tzinfo=UTC)
 
 
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join("'" + name.replace("'", "''") + "'" for name in names) or "''"
 
 
 def _actors(engine: Engine, printed: Callable[[str], str]) -> dict[str, ActorFacts]:
-    rows = engine.rows(
-        """select human, unit, country from (
-             select human, unit, country, row_number() over (partition by human order by time desc, access desc, subject) as latest
-             from residue) where latest = 1 order by human"""
+    rows = engine.rows(  # at one time somebody has one place, so which look it is taken from plays no part
+        """select human, arg_max(coalesce(unit, ''), time), arg_max(coalesce(country, ''), time) from residue
+           group by human order by human"""
     )
     return {str(human): ActorFacts(printed(str(unit or "")), str(country or "")) for human, unit, country in rows}
 
@@ -102,13 +132,10 @@ def _cells(engine: Engine, shown: Sequence[Campaign]) -> tuple[Cell, ...]:
 
 def _marks(engine: Engine, actors: Sequence[str]) -> tuple[Mark, ...]:
     """Unexplained looks first, then explained ones, until the picture is full."""
-    rows = engine.rows(
-        f"""select l.human, l.subject, l.time, case when r.access is null then 0 else 1 end as bare
-            from looks l left join residue r on r.access = l.access and r.subject is not distinct from l.subject
-            where l.human in ({_quoted(actors)})
-            order by bare desc, l.time, l.access, l.subject limit {MOST_MARKS}"""
-    )
-    return tuple(Mark(str(row[0]), None if row[1] is None else str(row[1]), _when(row[2]), row[3] == 1) for row in rows)
+    engine.run(_BANDED.format(actors=_quoted(actors)))
+    found = [Mark(str(row[0]), _text(row[1]), _when(row[2]), residue=True) for row in engine.rows(_BARE.format(most=MOST_MARKS))]
+    rows = engine.rows(_CALM.format(most=MOST_MARKS - len(found)))
+    return (*found, *(Mark(str(row[0]), _text(row[1]), _when(row[2]), residue=False) for row in rows))
 
 
 def _spans(engine: Engine, actors: Sequence[str]) -> tuple[Span, ...]:
@@ -126,15 +153,9 @@ def _press(engine: Engine) -> tuple[PressEvent, ...]:
 
 
 def _heat(engine: Engine, printed: Callable[[str], str]) -> tuple[HeatCell, ...]:
-    rows = engine.rows(
-        """with categories as (
-             select distinct fieldset, category from fieldsets where category is not null and category <> 'public'),
-           bare as (select distinct access from residue),
-           seen as (select distinct access, unit, fieldset from looks)
-           select s.unit, c.category, count(*) as looks, count(b.access) as bare
-           from seen s join categories c on c.fieldset = s.fieldset left join bare b on b.access = s.access
-           group by s.unit, c.category"""
-    )
+    """Count accesses by unit and category: of all looks less those that the same access made besides, which few do."""
+    engine.run(_MANY)
+    rows = engine.rows(_HEAT)
     looks: Counter[tuple[str, str]] = Counter()
     bare: Counter[tuple[str, str]] = Counter()
     for unit, category, seen, left in rows:
@@ -146,11 +167,18 @@ def _heat(engine: Engine, printed: Callable[[str], str]) -> tuple[HeatCell, ...]
 
 
 def _waterfall(engine: Engine) -> dict[str, int]:
-    """Count each explained look once, under its strongest reason: with the residue these make up all looks."""
-    rows = engine.rows(
-        """with placed as (
-             select template, row_number() over (partition by access, subject order by strength desc, template) as place
-             from explanations)
-           select template, count(*) from placed where place = 1 group by template order by template"""
+    """Count each explained look once, under its strongest reason: with the residue these make up all looks.
+
+    Nearly all looks have the same reason and no other: only the rest is put in order.
+    """
+    counted = engine.rows("select template, count(*) as n from explanations group by template order by n desc, template")
+    if not counted:
+        return {}
+    usual = str(counted[0][0])
+    engine.run(_UNUSUAL.format(usual=_quoted([usual])))
+    found = Counter({str(template): _number(count) for template, count in engine.rows(_STRONGEST)})
+    all_looks, residue, unusual = (
+        _number(engine.rows(f"select count(*) from {name}")[0][0]) for name in ("looks", "residue", "unusual_looks")
     )
-    return {str(template): _number(count) for template, count in rows}
+    found[usual] += all_looks - residue - unusual
+    return {template: found[template] for template in sorted(found) if found[template]}

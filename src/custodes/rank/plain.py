@@ -34,13 +34,14 @@ WORDS: Final[Mapping[str, str]] = {
 _REFERENCE: Final = 20_000
 
 _LETTERS: Final = "234567abcdefghijklmnopqrstuvwxyz"
-_EXPLAINED: Final = "l.subject is not null and not exists (select 1 from residue r where r.look = l.look)"
-_SAMPLE: Final = f"""create or replace temp table score_sample as
-  select l.time, l.subject, l.human, l.unit, l.fieldset, a.access_id from looks l
-  join (select access, access_id from accesses where {{within}}) a on a.access = l.access
-  where {_EXPLAINED} order by a.access_id, l.subject limit {{n}}"""
-_FILES: Final = f"""create or replace temp table score_rows as
-  select subject, unnest([min(time), max(time)]) as time from looks l where {{within}} and {_EXPLAINED} group by subject"""
+_IDS: Final = "create or replace temp table score_ids as select access, access_id from accesses where {within}"
+_SAMPLE: Final = """create or replace temp table score_sample as
+  select l.time, l.subject, l.human, l.unit, l.fieldset, a.access_id
+  from looks l join score_ids a on a.access = l.access anti join residue r on r.look = l.look
+  where l.subject is not null order by a.access_id, l.subject limit {n}"""
+_FILES: Final = """create or replace temp table score_rows as
+  select l.subject, unnest([min(l.time), max(l.time)]) as time from looks l anti join residue r on r.look = l.look
+  where l.subject is not null and {within} group by l.subject"""
 """From when on and until when a file was open: what `synthetic.draw` asks of the state."""
 _DRAWN: Final = """(select d.ask, d.subject, d.human, p.unit, d.thing as fieldset from score_drawn d
   left join staff_spans p on p.actor = d.human and p.valid_from <= d.time and d.time < p.valid_to)"""
@@ -52,9 +53,10 @@ _TABLES: Final = (
        select subject, row_number() over () as place from (
          select subject from residue union select subject from score_sample union select subject from score_drawn)
        where subject is not null""",
-    f"""create or replace temp table score_pair as
+    """create or replace temp table score_pair as
        select s.place, l.human, min(l.unit) as unit, count(*) as n
-       from looks l join score_subjects s on s.subject = l.subject where {_EXPLAINED} group by s.place, l.human""",
+       from looks l join score_subjects s on s.subject = l.subject anti join residue r on r.look = l.look
+       group by s.place, l.human""",
     "create or replace temp table score_unit as select unit, place, count(*) as n from score_pair group by unit, place",
     "create or replace temp table score_subject as select place, count(*) as n from score_pair group by place",
     """create or replace temp table score_habits as
@@ -113,19 +115,21 @@ class Placed:
 def sample(engine: Engine) -> list[Look]:
     """Return the explained looks that stand for the window, in the order of their access ids; at most `_REFERENCE`."""
     count = _one(engine, "select count(subject) from looks") - _one(engine, "select count(subject) from residue")
-    engine.run(_SAMPLE.format(n=_REFERENCE, within=_below("access_id", "x-", count, _REFERENCE)))
-    if _one(engine, "select count(*) from score_sample") < min(count, _REFERENCE):
-        engine.run(_SAMPLE.format(n=_REFERENCE, within="true"))
+    for within in (_below("access_id", "x-", count, _REFERENCE), "true"):
+        engine.run(_IDS.format(within=within))
+        engine.run(_SAMPLE.format(n=_REFERENCE))
+        if _one(engine, "select count(*) from score_sample") >= min(count, _REFERENCE):
+            break
     return looks(engine.fetch("select time, subject, human, fieldset as thing from score_sample order by access_id, subject"))
 
 
 def open_files(engine: Engine) -> None:
     """Make `score_rows`, from which subjects are drawn, of at least as many subjects as are ever drawn from."""
     count = _one(engine, "select approx_count_distinct(subject) from looks")
-    within = _below("subject", "s-", count, synthetic.MOST)
-    engine.run(_FILES.format(within=within))
-    if within != "true" and _one(engine, "select count(*) from score_rows") < 2 * synthetic.MOST:
-        engine.run(_FILES.format(within="true"))
+    for within in (_below("l.subject", "s-", count, synthetic.MOST), "true"):
+        engine.run(_FILES.format(within=within))
+        if _one(engine, "select count(*) from score_rows") >= 2 * synthetic.MOST:
+            break
 
 
 def measures(engine: Engine, drawn: Sequence[Look]) -> Measured:
@@ -148,7 +152,7 @@ def measures(engine: Engine, drawn: Sequence[Look]) -> Measured:
 
 
 def placed(engine: Engine, order: Sequence[int]) -> Placed:
-    """Return the place of every access with an unexplained look, the highest of its own. `order`: kinds, the least unusual first."""
+    """Return the place of every access with an unexplained look, the highest of its own. `order`: kinds, least unusual first."""
     places = pa.table({"kind": pa.array(order, pa.int64()), "place": pa.array(range(len(order)), pa.int64())})
     engine.table("score_places", places)
     found = engine.fetch(_BEST)

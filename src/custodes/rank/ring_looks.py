@@ -16,9 +16,18 @@ import pyarrow as pa
 from custodes.engine import Engine
 from custodes.rank import rings
 
-_LOOKS: Final = """select access, human, subject, min(time) as time from residue
-  where subject is not null and human is not null and public_only = 0 and coalesce(deliberate, true) and via = 'direct'
-  group by access, human, subject"""
+_TOUCHES: Final = f"""create or replace temp table ring_touches as
+  select r.subject, r.human, min({{'time': r.time, 'access': r.access, 'weight': w.weight}}) as first
+  from residue r join ring_weights w on w.access = r.access
+  where r.subject is not null and r.human is not null and r.public_only = 0 and coalesce(r.deliberate, true) and r.via = 'direct'
+    and w.weight > {rings.LEAST_SCORE}
+  group by r.subject, r.human"""
+"""The first look of each human at each subject among those that little explains."""
+_SHARED: Final = f"""select first.access, human, subject, first.time, first.weight from ring_touches
+  where subject in (select subject from ring_touches group by subject having count(*) between 2 and {rings.MOST_ACTORS})
+  order by first.access, subject"""
+_OPENED: Final = "select human, count(*) from ring_touches group by human"
+_SUBJECTS: Final = "select count(distinct subject) from ring_touches"
 _UNITS: Final = "select distinct human, unit from looks where unit is not null and human is not null"
 
 
@@ -27,33 +36,39 @@ def build(engine: Engine, weights: Mapping[int, int]) -> None:
     units: dict[str, set[str]] = defaultdict(set)
     for human, unit in engine.rows(_UNITS):
         units[str(human)].add(str(unit))
+    given = {"access": pa.array(weights.keys(), pa.int64()), "weight": pa.array(weights.values(), pa.int64())}
+    engine.table("ring_weights", pa.table(given))
+    engine.run(_TOUCHES)
     touches: list[rings.Touch] = []
     subjects: dict[int, tuple[int, str]] = {}
-    for access, human, subject, time in engine.rows(_LOOKS):
-        if isinstance(access, int) and isinstance(time, datetime) and weights.get(access, 0) > rings.LEAST_SCORE:
+    for access, human, subject, time, weight in engine.rows(_SHARED):
+        if isinstance(access, int) and isinstance(time, datetime) and isinstance(weight, int):
             key = len(touches)
             subjects[key] = (access, str(subject))
-            touches.append(rings.Touch(key, str(human), str(subject), time, weights[access]))
+            touches.append(rings.Touch(key, str(human), str(subject), time, weight))
     shared = rings.firsts(touches)
     pairs = rings.weights(shared, {human: frozenset(own) for human, own in units.items()})
+    opened = {str(human): int(str(count)) for human, count in engine.rows(_OPENED)}
+    everybody = int(str(engine.rows(_SUBJECTS)[0][0]))
     rows = []
-    for ring in beyond_chance(rings.rings(shared, pairs), touches):
+    for ring in beyond_chance(rings.rings(shared, pairs), opened, everybody):
         name = sha256("\n".join(ring.actors).encode()).hexdigest()[:16]
         rows += [(name, *subjects[look], ring.weight, int(look in ring.witnesses)) for look in ring.looks]
     columns = list(zip(*sorted(rows), strict=True)) or [()] * len(_SCHEMA)
     engine.table(
         "ring_looks", pa.table([pa.array(values, kind.type) for values, kind in zip(columns, _SCHEMA, strict=True)], _SCHEMA)
     )
+    for name in ("ring_weights", "ring_touches"):
+        engine.run(f"drop table {name}")
 
 
-def beyond_chance(found: Iterable[rings.Ring], touches: Iterable[rings.Touch]) -> Iterator[rings.Ring]:
-    """Leave out two alone who share no more than two who open so many share by chance; three or more are no such chance."""
-    opened: dict[str, set[str]] = defaultdict(set)
-    for touch in touches:
-        opened[touch.actor].add(touch.subject)
-    everybody = len(set().union(*opened.values()))
+def beyond_chance(found: Iterable[rings.Ring], opened: Mapping[str, int], everybody: int) -> Iterator[rings.Ring]:
+    """Leave out two alone who share no more than two who open so many share by chance; three or more are no such chance.
+
+    `opened`: actor → subjects that little explains; `everybody`: subjects that anybody opened so.
+    """
     for ring in found:
-        own = [len(opened[actor]) for actor in ring.actors]
+        own = [opened[actor] for actor in ring.actors]
         if len(own) > _ALONE or len(ring.subjects) * everybody >= _TIMES * own[0] * own[1]:
             yield ring
 

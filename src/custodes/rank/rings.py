@@ -111,12 +111,16 @@ def ordered(pairs: Mapping[Pair, int]) -> list[tuple[Pair, int]]:
 def rings(shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int]) -> list[Ring]:
     """Return the groups that pairs of `LEAST_WEIGHT` or more tie, if they hang on `LEAST_SUBJECTS` or more; strongest first."""
     found = []
+    opened: dict[str, list[str]] = defaultdict(list)
+    for subject, touches in shared.items():
+        for actor in touches:
+            opened[actor].append(subject)
     for actors in _groups(pairs):
-        members = set(actors)
+        met = Counter(subject for actor in actors for subject in opened[actor])
         own = {
-            subject: [touches[actor] for actor in sorted(members & set(touches))]
-            for subject, touches in shared.items()
-            if len(members & set(touches)) >= 2
+            subject: [shared[subject][actor] for actor in actors if actor in shared[subject]]
+            for subject in sorted(met)
+            if met[subject] >= 2
         }
         if len(own) < LEAST_SUBJECTS:
             continue
