@@ -37,6 +37,12 @@ TABLES_READ: Final[Mapping[str, Collection[str]]] = {
 }
 """Every view and context table that a rule may read, with its columns."""
 
+REACHES: Final = ("record", "look")
+BEYOND_A_LOOK: Final = frozenset(
+    {"flags", "lacks", "checked", "newcomers", "ring_looks", "gaps", "own_record", "attempts", "guard_readers", "selectors"}
+)
+"""Views that a rule of reach `look` may not read: they speak of other looks, or are worked out only for looks that are told."""
+
 _CODE: Final = re.compile(r"[A-Z][0-9]{2}")
 _V_CODE: Final = re.compile(r"V[0-9]{1,2}")
 _E_CODE: Final = re.compile(r"E[0-9]{1,2}")
@@ -119,6 +125,8 @@ class Rule:
     bench: Mapping[str, str]
     digest: str
     place: str
+    reach: str = "record"
+    """`look`: each row stands on the looks of one access and their verdicts, so a look can be judged as soon as it is explained."""
 
 
 class _Reader:
@@ -237,6 +245,7 @@ def _rule(reader: _Reader, digest: str) -> Rule:
         bench={str(name): str(value) for name, value in reader.mapping("bench").items()},
         digest=digest,
         place=place,
+        reach=reader.text("reach", required=False) or "record",
     )
     dedup.end()
     if budget:
@@ -315,6 +324,18 @@ def _blind(part: _Reader | None, params: tuple[Parameter, ...], place: str) -> B
     return blind
 
 
+def _check_reach(rule: Rule) -> None:
+    """Refuse what no single look can tell; that its rows need no other look is what a test shows."""
+    if rule.on == "residue":
+        raise BadRule(f"{rule.place}.reach: a rule on the residue holds actors without history low, which other looks decide")
+    if rule.requires.freshness:
+        raise BadRule(f"{rule.place}.reach: freshness is about the last access of the record")
+    try:
+        output_columns(rule.sql, {name: columns for name, columns in TABLES_READ.items() if name not in BEYOND_A_LOOK})
+    except BadRule as wrong:
+        raise BadRule(f"{rule.place}.reach: {wrong}") from None
+
+
 def _tests(value: object, place: str) -> tuple[Trial, ...]:
     if not isinstance(value, list):
         raise BadRule(f"{place}: a rule without tests is no rule")
@@ -356,6 +377,10 @@ def _check_words(rule: Rule) -> None:
         raise BadRule(f"{rule.place}.sentence: {{{min(unknown)}}} is neither a column of the statement nor a built-in word")
     if absent := [name for name in rule.dedup_key if name not in rule.columns]:
         raise BadRule(f"{rule.place}.dedup.key: the statement returns no {absent[0]!r}")
+    if rule.reach not in REACHES:
+        raise BadRule(f"{rule.place}.reach: expected {' or '.join(REACHES)}")
+    if rule.reach == "look":
+        _check_reach(rule)
     if rule.on == "residue" and not re.search(r"\bresidue\b", rule.sql):
         raise BadRule(f"{rule.place}.on: the rule judges the residue, but its statement does not read it")
     if ("evidence_table" in rule.columns) != ("evidence_key" in rule.columns):

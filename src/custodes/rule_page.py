@@ -68,6 +68,7 @@ def section(rule: Rule, example: str = "") -> str:
         "",
         _needs(rule.requires),
         "",
+        *_reach(rule),
         *_params(rule),
         "### Tests",
         "",
@@ -101,6 +102,12 @@ def _needs(requires: Requires) -> str:
     needs += [f"`{column}` filled" for column in requires.columns]
     needs += [f"`{table}` loaded within {days} days of the last access" for table, days in requires.freshness.items()]
     return ("; ".join(needs) or "accesses, the data map and the policy alone") + ". Without them it says that it could not check."
+
+
+def _reach(rule: Rule) -> list[str]:
+    if rule.reach != "look":
+        return []
+    return ["Stands on single looks (`reach: look`): `custodes watch --follow` judges by it at once.", ""]
 
 
 def _params(rule: Rule) -> list[str]:

@@ -1,6 +1,6 @@
-"""Verdicts on a few looks, where a statement costs more than its rows: what `verdicts.run` gives for all looks, in few statements.
+"""Verdicts on a few looks, where a statement costs more than its rows: what `verdicts.run` gives for all looks, in a few.
 
-The templates are the same text, tried beside each other in one statement; those that can have no candidate are left out. What follows
+The templates are the same text, tried beside each other in one statement; those without a candidate are left out. What follows
 from the candidates of a look (flags, what it lacks) is concluded here, row by row, and only for looks of which a finding is told.
 Nothing on this page is a second opinion: a property test holds both ways to equal rows.
 """
@@ -106,7 +106,9 @@ class Few:
         absences = [(template, absence) for template in self._tried for absence in template.absent]
         tests = "".join(f", ({absence.when})" for _, absence in absences)
         known = "EXISTS (SELECT 1 FROM reasons s WHERE s.reason = l.reason)" if self._all_known else "TRUE"
-        rows = self._engine.rows(f"SELECT l.look, l.deliberate, l.reason, l.derived_from, {known}{tests} FROM few_looks l WHERE l.{among}")
+        rows = self._engine.rows(
+            f"SELECT l.look, l.deliberate, l.reason, l.derived_from, {known}{tests} FROM few_looks l WHERE l.{among}"
+        )
         verdicts = {}
         for look, deliberate, reason, copy, is_known, *when in rows:
             said = [one for one, holds in zip(absences, when, strict=True) if holds]
@@ -140,7 +142,9 @@ class Few:
             return made
         for one in best.values():
             if one.template not in by:
-                made.lacks |= {(f"{one.template}:{check.lacks}", one.table, one.key) for check in self._checks(one.template, one.failed)}
+                made.lacks |= {
+                    (f"{one.template}:{check.lacks}", one.table, one.key) for check in self._checks(one.template, one.failed)
+                }
         for template, absence in absences:  # type: ignore[misc]  # pairs, see `conclude`
             if template.code not in by and template.code not in best:
                 made.lacks.add((f"{template.code}:{absence.lacks}", None, None))

@@ -1,0 +1,107 @@
+"""Rows held in memory and found by key: what a few looks are joined with, without reading the millions that they are not.
+
+A table of an engine is read from end to end for every question; here the keys lie sorted beside the rows, so that a question costs
+what it finds. Rows that come later are held apart (`Grown`) and cost as little.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from custodes.engine import Engine
+
+
+class Held:
+    """The rows of one SELECT, found by whole-number keys."""
+
+    def __init__(self, engine: Engine, select: str, keys: Mapping[str, str]) -> None:
+        """`keys`: name of a key → the expression over the rows that gives it; rows where it is null are not found by it."""
+        engine.run(f"CREATE OR REPLACE TABLE holding AS {select}")
+        self.rows = engine.fetch("SELECT * FROM holding").unify_dictionaries().combine_chunks()
+        self._keys = {name: _sorted(engine, expression) for name, expression in keys.items()}
+        engine.run("DROP TABLE holding")
+
+    def find(self, key: str, values: Iterable[int]) -> list[int]:
+        """Return the places of rows that have one of the values, in no order."""
+        known, places = self._keys[key]
+        found: list[int] = []
+        for value in values:
+            first = bisect_left(known, value)
+            if first < len(known) and known[first] == value:
+                found += places[first : bisect_right(known, value, first)].tolist()
+        return found
+
+    def take(self, places: Iterable[int]) -> pa.Table:
+        """Return rows by their places, with words as texts."""
+        return plain(self.rows.take(pa.array(list(places), pa.int64())))
+
+
+class Grown:
+    """Rows that came in piece by piece, found by keys."""
+
+    def __init__(self) -> None:
+        self._pieces: list[pa.Table] = []
+        self._places: dict[str, dict[object, list[int]]] = {}
+        self._count = 0
+
+    def add(self, rows: pa.Table, *keys: str) -> None:
+        """Add rows, to be found by the values of some of their columns; null is no value."""
+        for name in keys:
+            places = self._places.setdefault(name, {})
+            for number, value in enumerate(rows.column(name).to_pylist(), self._count):
+                if value is not None:
+                    places.setdefault(value, []).append(number)
+        self._count += len(rows)
+        self._pieces.append(rows)
+        while len(self._pieces) > 1 and len(self._pieces[-2]) <= 2 * len(self._pieces[-1]):
+            last = self._pieces.pop()
+            self._pieces[-1] = pa.concat_tables([self._pieces[-1], last]).combine_chunks()
+
+    def forget(self, key: str, values: Iterable[object]) -> None:
+        """Forget the rows of some values; from now on they are known to have none, until rows are added."""
+        self._places.setdefault(key, {}).update((value, []) for value in values)
+
+    def knows(self, key: str, value: object) -> bool:
+        """Say whether anything was said of a value."""
+        return value in self._places.get(key, ())
+
+    def find(self, key: str, values: Iterable[object]) -> list[int]:
+        """Return the places of rows that have one of the values."""
+        places = self._places.get(key, {})
+        return [place for value in values for place in places.get(value, ())]
+
+    def take(self, places: Iterable[int]) -> list[pa.Table]:
+        """Return rows by their places, as one table per piece that holds some."""
+        ends = list(accumulate(len(piece) for piece in self._pieces))
+        by_piece: dict[int, list[int]] = {}
+        for place in places:
+            number = bisect_right(ends, place)
+            by_piece.setdefault(number, []).append(place - (ends[number - 1] if number else 0))
+        return [self._pieces[number].take(pa.array(own, pa.int64())) for number, own in sorted(by_piece.items())]
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Return a table with codes as the texts that they stand for."""
+    columns = [pc.cast(column, pa.string()) if pa.types.is_dictionary(column.type) else column for column in table.columns]
+    return pa.table(columns, names=table.column_names)
+
+
+def _sorted(engine: Engine, expression: str) -> tuple[Any, Any]:
+    """Return the sorted keys and the place of each, as whole numbers that lie packed in memory."""
+    select = f"SELECT {expression} AS key, rowid AS place FROM holding"
+    found = engine.fetch(f"SELECT key, place FROM ({select}) WHERE key IS NOT NULL ORDER BY key, place")
+    return _numbers(found.column("key").cast(pa.uint64())), _numbers(found.column("place").cast(pa.int64()))
+
+
+def _numbers(column: pa.ChunkedArray) -> Any:
+    array = column.combine_chunks()
+    whole = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    code = "Q" if pa.types.is_unsigned_integer(whole.type) else "q"
+    return memoryview(whole.buffers()[1]).cast(code)[whole.offset : whole.offset + len(whole)]
