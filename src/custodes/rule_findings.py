@@ -30,6 +30,7 @@ Row = tuple[object, ...]
 _NAMED: Final = 3
 """How many pseudonyms or values a sentence lists before it counts them."""
 _LOOKS: Final = "finding_looks"
+_ACCESSES: Final = "finding_accesses"
 _NO_HISTORY: Final = " No history: the record has known the reader for less than two weeks, so this stays low."
 
 
@@ -218,15 +219,27 @@ def _write_looks(engine: Engine, drafts: Sequence[Draft]) -> None:
 
 def _read_accesses(engine: Engine, told: Sequence[Told]) -> None:
     """Read public names, and the fields that were seen: those of the look, which for an opened copy are those of its export."""
-    rows = engine.rows(
-        f"SELECT DISTINCT f.finding, f.access, a.access_id, coalesce(l.fieldset, a.fieldset) AS seen FROM {_LOOKS} f "
-        f"JOIN accesses a ON a.access = f.access LEFT JOIN looks l ON l.access = f.access AND coalesce(l.subject, '') = f.subject"
+    engine.run(
+        f"CREATE OR REPLACE TEMP TABLE {_ACCESSES} AS "
+        f"SELECT access, access_id, fieldset FROM accesses a SEMI JOIN {_LOOKS} f ON f.access = a.access"
     )
-    for number, access, access_id, fieldset in rows:
-        one = told[_int(number)]
-        one.ids[_int(access)] = str(access_id)
+    ids = {_int(access): str(access_id) for access, access_id in engine.rows(f"SELECT access, access_id FROM {_ACCESSES}")}
+    for one in told:
+        one.ids = ids
+    rows = engine.rows(
+        f"SELECT DISTINCT f.finding, coalesce(l.fieldset, a.fieldset) AS seen FROM {_LOOKS} f "
+        f"JOIN {_ACCESSES} a ON a.access = f.access "
+        f"LEFT JOIN {_narrowed('looks')} l ON l.access = f.access AND coalesce(l.subject, '') = f.subject"
+    )
+    for number, fieldset in rows:
         if fieldset is not None:
-            one.fieldsets.add(str(fieldset))
+            told[_int(number)].fieldsets.add(str(fieldset))
+    engine.run(f"DROP TABLE {_ACCESSES}")
+
+
+def _narrowed(view: str) -> str:
+    """Return the rows of a view that are about accesses of findings: subjects of all others are then never compared."""
+    return f"(SELECT * FROM {view} v SEMI JOIN {_LOOKS} f ON f.access = v.access)"
 
 
 def _read_verdicts(engine: Engine, drafts: Sequence[Draft], told: Sequence[Told]) -> None:
@@ -255,7 +268,7 @@ def _joined(engine: Engine, view: str, column: str, key: str) -> list[Row]:
     """Return distinct (finding, `column`, table, `key`) of a view of verdicts; with `min(…)` one key for each of the others."""
     group = [f"f.finding, v.{column}, v.evidence_table", *([] if key.startswith("min(") else [key])]
     return engine.rows(
-        f"SELECT f.finding, v.{column}, v.evidence_table, {key} AS found_key FROM {view} v JOIN {_LOOKS} f "
+        f"SELECT f.finding, v.{column}, v.evidence_table, {key} AS found_key FROM {_narrowed(view)} v JOIN {_LOOKS} f "
         f"ON f.access = v.access AND f.subject = coalesce(v.subject, '') "
         f"GROUP BY {', '.join(group)} ORDER BY f.finding, v.{column}, v.evidence_table, found_key"
     )
