@@ -62,6 +62,7 @@ class DuckDBEngine(KeepingEngine):
         """Shut the doors, last of all the one to the settings."""
         run = self._connection.execute
         run("SET TimeZone = 'UTC'")
+        run("SET parquet_metadata_cache = true")  # parts are read many times and never change under a name
         run("SET enable_progress_bar = false")  # where nobody started a script DuckDB draws one on stdout, amid our data
         run(f"SET allowed_directories = [{_text(f'{inside}{os.sep}')}]")
         for name, (arguments, body) in MACROS.items():

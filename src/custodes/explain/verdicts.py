@@ -7,7 +7,7 @@ tables are missing gives no verdict and is named. Verdicts are rows; nothing is 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,6 +18,8 @@ from custodes.explain import duties, quickly, views
 from custodes.explain.template import WEAKEST, Template
 from custodes.model.policy import Policy
 from custodes.model.run import NotChecked, RuleUse
+from custodes.model.tables import TABLES
+from custodes.model.views import VIEWS
 
 if TYPE_CHECKING:
     from custodes.engine import Engine
@@ -56,7 +58,7 @@ def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: s
     """
     views.fill_missing(engine)
     duties.fill_missing(engine)
-    _begin(engine)
+    _begin(engine, templates)
     not_checked: list[NotChecked] = []
     uses: list[RuleUse] = []
     tried: list[Template] = []
@@ -102,19 +104,28 @@ def in_order(templates: Sequence[Template]) -> list[Template]:
     return ordered
 
 
-def _begin(engine: Engine) -> None:
+def _begin(engine: Engine, templates: Sequence[Template]) -> None:
     for name in ("explanations", "flags", "lacks", "residue", "obligations", "checked"):
         kind = engine.rows(f"SELECT table_type FROM information_schema.tables WHERE table_name = '{name}'")
         if kind:
             engine.run(f"DROP {'VIEW' if kind[0][0] == 'VIEW' else 'TABLE'} {name}")
+    _code(engine, "template", [template.code for template in templates])
+    _code(engine, "evidence", [*TABLES, *VIEWS, "datamap"])
     engine.run(
-        """CREATE TABLE explanations (look BIGINT, access BIGINT, subject VARCHAR, template VARCHAR, strength INTEGER,
-           evidence_table VARCHAR, evidence_key VARCHAR, claimed BOOLEAN)"""
+        """CREATE TABLE explanations (look BIGINT, access BIGINT, subject VARCHAR, template coded_template, strength INTEGER,
+           evidence_table coded_evidence, evidence_key VARCHAR, claimed BOOLEAN)"""
     )  # `claimed` is asked for by what comes after the templates, and goes when they are done
     engine.run(
         """CREATE OR REPLACE TABLE tried (look BIGINT, template VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR,
            strength INTEGER, claimed INTEGER, failed BIGINT, broken BIGINT, short INTEGER)"""
     )
+
+
+def _code(engine: Engine, name: str, words: Collection[str]) -> None:
+    """Make the type of a column that holds one of a few words: there are as many explanations as looks."""
+    listed = ", ".join(f"'{word}'" for word in sorted({*words, ""}))
+    engine.run(f"DROP TYPE IF EXISTS coded_{name}")
+    engine.run(f"CREATE TYPE coded_{name} AS ENUM ({listed})")
 
 
 def _try(engine: Engine, template: Template, policy: Policy) -> int:
