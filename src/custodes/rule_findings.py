@@ -290,7 +290,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
     rule = draft.rule
     leaves = tuple(sorted(_int(value) for value in draft.values("access")))
     accesses = tuple(told.ids.get(leaf, f"leaf {leaf}") for leaf in leaves)
-    subjects, targets = _words(draft, "subject"), _words(draft, "target")
+    actors, subjects, targets = (_words(draft, name) for name in ("actor", "subject", "target"))
     lacks = _most_telling(told, rule.asks)
     reasons = tuple(sorted({template for template, _ in told.reasons}, key=_code_order))
     times = [_time(value) for value in draft.values("time")]
@@ -298,7 +298,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
     linked = tuple(sorted(set(subjects) - set(targets))) if "target" in draft.where else ()
     people = targets if "target" in draft.where else subjects
     words = {
-        "actors": _listed(_words(draft, "actor"), "actor"),
+        "actors": _listed(actors, "actor"),
         "subjects": _people(people),
         "linked": _people(linked) if linked else "",
         "looks": counted(len(leaves), "look"),
@@ -316,7 +316,7 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         title=rule.title,
         level=draft.level(),
         confidence=rule.confidence,
-        actors=_words(draft, "actor"),
+        actors=actors,
         subjects=people,
         accesses=accesses,
         leaves=leaves,
@@ -415,8 +415,8 @@ def _value(values: Sequence[object], noun: str) -> str:
         return counted(most, noun) if noun else f"{most:,}"
     times = [value for value in values if isinstance(value, datetime)]
     if times:
-        return f"{min(times):%Y-%m-%d %H:%M} UTC"
-    return _listed(sorted(str(value) for value in values), noun or "value") if values else "unknown"
+        return f"{_minute(min(times))} UTC"
+    return _listed(sorted(map(str, values)), noun or "value") if values else "unknown"
 
 
 def counted(number: int, noun: str) -> str:
@@ -437,8 +437,12 @@ def _people(subjects: Sequence[str]) -> str:
 
 
 def _when(first: datetime, last: datetime) -> str:
-    start, end = f"{first:%Y-%m-%d %H:%M}", f"{last:%Y-%m-%d %H:%M}"
+    start, end = _minute(first), _minute(last)
     return f"on {start} UTC" if start == end else f"between {start} and {end} UTC"
+
+
+def _minute(time: datetime) -> str:
+    return time.isoformat(" ")[:16]  # ten times as fast as a format, and said of every finding
 
 
 def _data(fieldsets: Iterable[str], sets: Mapping[str, tuple[set[str], set[str]]]) -> str:
@@ -476,7 +480,7 @@ def _reason(lacks: Sequence[tuple[str, str | None, str | None]], reasons: Sequen
 
 
 def _words(draft: Draft, name: str) -> tuple[str, ...]:
-    return tuple(sorted(str(value) for value in draft.values(name)))
+    return tuple(sorted(map(str, draft.values(name))))
 
 
 def _quoted(name: str) -> str:
