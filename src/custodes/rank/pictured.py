@@ -21,9 +21,9 @@ _UNKNOWN_UNIT: Final = "(unknown)"
 _SMALL_UNIT: Final = "(small units)"
 
 
-_BANDED: Final = """create or replace temp table banded as
-  with humans as materialized (select distinct human from looks) select human from humans where human in ({actors})"""
-"""In the type of the column, so that looks are joined by codes: compared with texts, every one of them would become a text."""
+_HUMANS: Final = "create or replace temp table banded_humans as select distinct human from looks"
+_BANDED: Final = "create or replace temp table banded as select human from banded_humans where human in ({actors})"
+"""In two steps: a list of names held against the looks themselves would turn every code of a name into a text."""
 _BARE: Final = """select human, subject, time from residue semi join banded using (human)
   order by time, access, subject limit {most}"""
 _CALM: Final = """select l.human, l.subject, l.time from looks l semi join banded b on b.human = l.human
@@ -132,6 +132,7 @@ def _cells(engine: Engine, shown: Sequence[Campaign]) -> tuple[Cell, ...]:
 
 def _marks(engine: Engine, actors: Sequence[str]) -> tuple[Mark, ...]:
     """Unexplained looks first, then explained ones, until the picture is full."""
+    engine.run(_HUMANS)
     engine.run(_BANDED.format(actors=_quoted(actors)))
     found = [Mark(str(row[0]), _text(row[1]), _when(row[2]), residue=True) for row in engine.rows(_BARE.format(most=MOST_MARKS))]
     rows = engine.rows(_CALM.format(most=MOST_MARKS - len(found)))
