@@ -316,12 +316,12 @@ class Home:
 
         return Derived(self.path / "derived", blake2b(b"derived state", key=self._key("vault"), digest_size=32).digest())
 
-    def engine(self) -> KeepingEngine:
-        """A fresh engine that reads files of this home only. The caller closes it."""
+    def engine(self, threads: int | None = None) -> KeepingEngine:
+        """A fresh engine that reads files of this home only. The caller closes it. `threads`: other than the settings say."""
         from custodes.engines.duckdb_engine import open_engine
 
         limits = self.settings.engine
-        return open_engine(memory_mb=limits.memory_mb, threads=limits.threads, directory=self.path)
+        return open_engine(memory_mb=limits.memory_mb, threads=threads or limits.threads, directory=self.path)
 
     def intake(self) -> Intake:
         """The only writer of accesses."""
@@ -342,7 +342,7 @@ class Home:
             publish=self.checkpoint,
         )
 
-    def rooms(self, *, keep: bool = False) -> watch.Rooms:
+    def rooms(self, *, keep: bool = False, accesses: Accesses | None = None, threads: int | None = None) -> watch.Rooms:
         """Everything that the main path stands on. The caller closes `engine`. `keep`: with the verdicts of earlier runs."""
         from custodes import explain, own_use, watch
         from custodes.explain import granted, views, wholeness
@@ -354,7 +354,7 @@ class Home:
         from custodes.store.released import access_id
 
         self.intake().take_in()
-        context, accesses, registry = self.context(), self.accesses(), self.registry()
+        context, accesses, registry = self.context(), accesses or self.accesses(), self.registry()
         shelf = own_use.noted_shelf(self.path, self.own_leaves(), self.record)
         loaded = granted.Granted(context, self.own_leaves(), partial(self.pseudonyms.once, "ref"))
         names = own_use.Names(partial(access_id, self._record_key()), partial(self.pseudonyms.once, "ref"))
@@ -366,7 +366,7 @@ class Home:
             rest = self.datamap, self.policy, registry
             views.build(engine, accesses, loaded, *rest, since=since, until=until, own=own, known=known)
 
-        engine = self.engine()
+        engine = self.engine(threads)
         ground = Ground.of(self.policy, self.datamap, engine, loaded.tables)
         return watch.Rooms(
             engine=engine,

@@ -36,17 +36,18 @@ class Standing:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.findings: dict[str, Finding] = {}
-        where = {name: place for place, name in enumerate(rule.columns)}
-        self._order = [where[name] for name in order_of(rule)]
-        self._key = [where[name] for name in rule.dedup_key]
-        self._access = where["access"]
+        self.where = {name: place for place, name in enumerate(rule.columns)}
+        self._order = [self.where[name] for name in order_of(rule)]
+        self._key = [self.where[name] for name in rule.dedup_key]
+        self._access = self.where["access"]
+        self._near: set[int] = set()
         self._rows: dict[Row, list[Row]] = defaultdict(list)
         self._keys_of: dict[object, set[Row]] = defaultdict(set)
         self._findings_of: dict[int, set[str]] = defaultdict(set)
 
-    def accesses(self) -> set[int]:
-        """Return the leaves of all rows."""
-        return {leaf for leaf, keys in self._keys_of.items() if keys and isinstance(leaf, int)}
+    def held(self, leaves: Iterable[int]) -> set[int]:
+        """Return those of some leaves that rows are about."""
+        return {leaf for leaf in leaves if self._keys_of.get(leaf)}
 
     def replace(self, asked: Collection[int], rows: Iterable[Row]) -> list[Draft]:
         """Put `rows` in the place of those on the leaves that were `asked`; return the groups that this can have changed."""
@@ -72,15 +73,16 @@ class Standing:
 
     def stand(self, findings: Iterable[Finding]) -> list[Finding]:
         """Let findings stand on the groups that `replace` returned; return those that stood there before."""
-        before = {name: self.findings.pop(name) for leaf in self._near for name in self._findings_of.get(leaf, ())}
-        for one in before.values():
+        names = {name for leaf in self._near for name in self._findings_of.get(leaf, ())}
+        before = [self.findings.pop(name) for name in sorted(names)]
+        for one in before:
             for leaf in one.leaves:
                 self._findings_of[leaf].discard(one.finding)
         for one in findings:
             self.findings[one.finding] = one
             for leaf in one.leaves:
                 self._findings_of[leaf].add(one.finding)
-        return sorted(before.values(), key=lambda one: (one.first, one.finding))
+        return before
 
     def _of(self, row: Row) -> Row:
         return tuple(row[place] for place in self._key)

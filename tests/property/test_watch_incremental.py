@@ -1,4 +1,7 @@
-"""Random batches of looks, random late loads of context: what is kept from run to run is what a run over everything works out."""
+"""Random batches of looks, random late loads of context: what is kept from run to run is what a run over everything works out.
+
+And what is told as it comes is what such a run tells.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kept_run import judged
 
+from custodes import explain, follow, rule
+from custodes.explain.warm import Outdated
+from custodes.following import Basis, ground
 from custodes.home import Home
+from custodes.model.finding import Finding
 from custodes.model.run import Kept
 
 ACTORS = ("reader", "mole", "dora", "finn", "hugo")
@@ -81,6 +88,12 @@ LOAD = st.sampled_from(sorted(CONTEXT)).flatmap(
     lambda table: st.tuples(st.just(table), st.lists(CONTEXT[table], min_size=1, max_size=3))
 )
 BATCH = st.tuples(st.lists(LOAD, max_size=4), st.lists(LOOK, max_size=5))
+POLICY = b"""
+schema: custodes.policy/1
+regions: {EU: {countries: [IE], entities: [own], support_only: [PH]}}
+protected: {journalist: {obliges: [outside_approver, reason]}, minor: {obliges: [reason]}}
+"""
+SINGLE = [entry for entry in rule.load_shelf() if entry.reach == "look"]
 Batch = tuple[list[tuple[str, list[dict[str, Any]]]], list[dict[str, Any]]]
 
 
@@ -104,6 +117,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("incidents", {"incident": "I-1", "kind": "outage", "opened": first}),
     ):
         stage.load(table, [row])
+    stage.home.adopt("policy.yaml", POLICY)
+    for name, cls in ((SUBJECTS[0], "journalist"), (SUBJECTS[1], "minor")):
+        stage.home.registry().enrol(stage.home.pseudonyms.once("subject", name), cls)
     stage.home.close()
     return stage.folder / "home"
 
@@ -168,3 +184,71 @@ def test_kept_verdicts_are_those_of_a_full_run(base: Path, tmp_path: Path, batch
 @given(batches=st.lists(BATCH, min_size=1, max_size=4))
 def test_kept_verdicts_are_those_of_a_full_run_long(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
     _agree(base, tmp_path, batches)
+
+
+def _whole(home: Home) -> dict[str, Finding]:
+    """What a full run tells by the rules that stand on single looks."""
+    rooms = home.rooms()
+    try:
+        rooms.build_views(rooms.engine, None, None, None)
+        explain.run(rooms.engine, rooms.templates, rooms.policy, rooms.loaded)
+        return {found.finding: found for found in rule.run_shelf(rooms.engine, SINGLE, rooms.loaded).findings}
+    finally:
+        rooms.engine.close()
+
+
+def _stands(following: follow.Follow) -> dict[str, Finding]:
+    return {name: found for one in following.standing() for name, found in one.findings.items()}
+
+
+def _follow(base: Path, folder: Path, batches: list[Batch]) -> None:
+    """Give the batches one after the other; after each, what stands is what a full run tells, and the news lead there."""
+    home = folder / f"home-{next(_NUMBERS)}"
+    shutil.copytree(base, home)
+    opened = Home.open(home)
+    basis, following = Basis(opened), follow.Follow(ground(opened))
+    told = set(_stands(following))
+    assert told == set(_whole(opened))
+    for batch in batches:
+        _give(opened, folder, batch)
+        before = _stands(following)
+        news = []
+        try:
+            if basis.changed():
+                raise Outdated(basis.changed())
+            for part in following.waiting():
+                news.append(following.take([part]))
+        except Outdated:
+            opened.close()
+            opened = Home.open(home)
+            earlier, following, basis = following, follow.Follow(ground(opened)), Basis(opened)
+            news = [following.since(earlier)]
+            earlier.close()
+        stands = _stands(following)
+        assert stands == _whole(opened)
+        fresh = [found.finding for one in news for found in one.findings]
+        assert not told.intersection(set(fresh) - set(before))
+        assert len(fresh) == len(set(fresh))
+        assert set(stands) - set(before) <= set(fresh)
+        gone = set(before) - set(stands)
+        said = {name for one in news for names in one.instead_of.values() for name in names}
+        said |= {change.finding for one in news for change in one.changes}
+        assert gone <= said
+        told.update(stands)
+    following.close()
+    opened.close()
+    shutil.rmtree(home)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(batches=st.lists(BATCH, min_size=1, max_size=3))
+def test_what_is_told_as_it_comes_is_what_a_full_run_tells(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
+    _follow(base, tmp_path, batches)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(batches=st.lists(st.tuples(st.just([]), st.lists(LOOK, max_size=6)), min_size=1, max_size=5))
+def test_what_is_told_as_it_comes_is_what_a_full_run_tells_long(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
+    _follow(base, tmp_path, batches)

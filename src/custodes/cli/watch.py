@@ -52,6 +52,9 @@ class Moment(click.ParamType["datetime"]):
 @click.option("--reveal-ids", is_flag=True, help="Print company ids; refused unless the home is simulated.")
 @click.option("--keep", is_flag=True, help="Keep verdicts for later runs, and use those kept; what is found is the same.")
 @click.option("--exit-zero", is_flag=True, help="End with 0 although campaigns are shown (for pipelines that read the output).")
+@click.option("--follow", is_flag=True, help="Tell findings that stand on single looks as they come, until Ctrl-C.")
+@click.option("--poll", type=click.FloatRange(0.01, 60), default=0.3, show_default=True, help="Seconds between looks (--follow).")
+@click.option("--idle-stop", type=click.FloatRange(0), help="End after so many seconds without a new record (--follow).")
 def command(
     *,
     folder: Path,
@@ -63,6 +66,9 @@ def command(
     reveal_ids: bool,
     keep: bool,
     exit_zero: bool,
+    follow: bool,
+    poll: float,
+    idle_stop: float | None,
 ) -> int:
     """Explain, detect, rank.
 
@@ -70,6 +76,11 @@ def command(
     custodes watch --home home
     custodes watch --home home --since 2026-03-01 --report report.html
     custodes watch --home home --format sarif --exit-zero > findings.sarif
+    custodes watch --home home --follow --format ndjson
+
+    With --follow it explains looks as they are stored and tells at once what rules say that stand on single looks, with the id,
+    level and sentence of a full run; it also tells which findings context withdraws or weakens. The other rules, scores and
+    campaigns are left to the next full run.
 
     Ends with 0 if nothing was found, 1 if a campaign is shown, 2 for usage or configuration, 5 if a rule failed or a part
     is not available.
@@ -77,6 +88,13 @@ def command(
     from custodes.decisions import settle_spool
     from custodes.home import Home
 
+    if follow:
+        from custodes.cli import follow as following
+
+        if since or until or report or reveal_ids or form not in {"text", "ndjson"}:
+            raise ConfigError("--follow takes --format text or ndjson, and no --since, --until, --report or --reveal-ids")
+        status = following.run(folder, following.Pace(poll, idle_stop), as_json=form == "ndjson", keep=keep)
+        return 0 if exit_zero and status == 1 else status
     with Home.open(folder) as home:
         settle_spool(home, whole=True)
         if reveal_ids and not home.simulated:

@@ -26,12 +26,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Accesses:
     """The reading side of `DIR/accesses`. Each `register` sees the store as it was committed at that moment."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, manifest: Manifest | None = None) -> None:
+        """`manifest`: see the store as of this commit, whatever comes in meanwhile."""
+        self.path, self._manifest = path, manifest
 
     def manifest(self) -> Manifest:
         """Return what is committed now; an empty manifest before the first commit."""
-        return read_manifest(self.path)
+        return self._manifest or read_manifest(self.path)
 
     def notes(self) -> list[dict[str, str]]:
         """Return what intake noticed about the logs themselves: `source`, `kind`, `text`, `file`, `line`. No content of records."""

@@ -1,0 +1,205 @@
+"""Near real time: what comes in is explained and judged at once by the rules that stand on single looks, as a full run judges it.
+
+Rules this page keeps: an id, a level and a sentence that are told are those that a full run over the same record gives; nothing is
+told twice; a finding that context withdraws or weakens is said to be; what needs more than one look is left to the next full run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from custodes import explain, rule, watch
+from custodes.explain.warm import Sources, Warm
+from custodes.model.finding import Finding
+from custodes.model.run import Change, Known
+from custodes.rank import again, suppress
+from custodes.rank.assemble import Place
+from custodes.rule_findings import Draft, fieldsets_of, rows_of, tell
+from custodes.standing import Look, Seen, Standing, told_of
+from custodes.store.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What following stands on, handed in by the composition root.
+
+    `rooms` see the store as of `manifest`; `sources` see it as it becomes.
+    """
+
+    rooms: watch.Rooms
+    sources: Sources
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new to be told. `instead_of`: finding → earlier findings that it takes the place of, having grown."""
+
+    accesses: int = 0
+    findings: tuple[Finding, ...] = ()
+    instead_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+
+
+class Follow:
+    """One record followed from where `ground` stands. Serves until `custodes.explain.warm.Outdated`; then make another one."""
+
+    def __init__(self, ground: Ground) -> None:
+        """Explain what is there, judge it by the rules that stand on single looks, and take the engine over."""
+        self._rooms, self._engine = ground.rooms, ground.rooms.engine
+        _explain(ground.rooms)
+        active = [entry for entry in ground.rooms.rules if entry.state != "retired"]
+        single = [entry for entry in active if entry.reach == "look"]
+        why = {entry.code: rule.cannot_check(self._engine, entry, ground.rooms.loaded) for entry in single}
+        self.unchecked = {code: reason for code, reason in why.items() if reason}
+        self.left = tuple(entry.code for entry in active if entry.reach != "look")
+        self._standing = {entry.code: Standing(entry) for entry in single if not why[entry.code]}
+        self._seen: dict[Look, Seen] = {}
+        self._begin()
+        self._warm = Warm(self._engine, ground.sources, ground.manifest)
+
+    def close(self) -> None:
+        """Give the engine back."""
+        self._engine.close()
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The rules by which looks are judged as they come."""
+        return tuple(self._standing)
+
+    @property
+    def stands(self) -> int:
+        """How many findings of these rules stand."""
+        return sum(len(one.findings) for one in self._standing.values())
+
+    def standing(self) -> Iterable[Standing]:
+        """Return the rules with the findings that stand on them."""
+        return self._standing.values()
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the parts of the store that came in since. Raises `Outdated`."""
+        return self._warm.fresh()
+
+    def take(self, parts: Collection[str]) -> News:
+        """Explain and judge the accesses of some parts that are `waiting`. Raises `Outdated`; then nothing of them was told."""
+        batch = self._warm.take(parts)
+        rows = {code: rows_of(self._engine, one.rule) for code, one in self._standing.items()}
+        self._see({_leaf(row[one.where["access"]]) for code, one in self._standing.items() for row in rows[code]})
+        drafts = {code: one.replace(batch.asked, rows[code]) for code, one in self._standing.items()}
+        before, after = self._tell(drafts)
+        return self._news(batch.accesses, before, after)
+
+    def since(self, earlier: Follow) -> News:
+        """Return what is told otherwise than an `earlier` state told it: after a load of context, or another such change."""
+        before = [one for standing in earlier._standing.values() for one in standing.findings.values()]
+        after = [one for standing in self._standing.values() for one in standing.findings.values()]
+        return self._news(0, before, after)
+
+    # — what stands at the beginning —
+
+    def _begin(self) -> None:
+        engine = self._engine
+        rows = {code: rows_of(engine, one.rule) for code, one in self._standing.items()}
+        leaves = {_leaf(row[one.where["access"]]) for code, one in self._standing.items() for row in rows[code]}
+        among = f"access IN ({', '.join(map(str, sorted(leaves))) or 'NULL'})"
+        self._look_up(among)
+        for view, column in (("explanations", "template"), ("flags", "code"), ("lacks", "token")):
+            columns = f"access, subject, {column}, evidence_table, evidence_key"
+            for access, subject, word, table, key in engine.rows(f"SELECT {columns} FROM {view} WHERE {among}"):
+                seen = self._seen[_leaf(access), str(subject or "")]
+                known = {"explanations": seen.reasons, "flags": seen.flags, "lacks": seen.lacks}[view]
+                known.add((str(word), _text(table), _text(key)))
+        self._tell({code: one.replace((), rows[code]) for code, one in self._standing.items()})
+
+    # — what is known of the looks that findings tell of —
+
+    def _look_up(self, among: str) -> dict[int, Look]:
+        """Note names and field sets of looks; return look → leaf and subject."""
+        found = self._engine.rows(
+            f"""SELECT l.look, l.access, l.subject, a.access_id, coalesce(l.fieldset, a.fieldset)
+                FROM looks l INNER JOIN accesses a ON a.access = l.access WHERE l.{among}"""
+        )
+        numbers = {}
+        for number, access, subject, access_id, fieldset in found:
+            look = (_leaf(access), str(subject or ""))
+            self._seen[look] = Seen(str(access_id), _text(fieldset))
+            numbers[_leaf(number)] = look
+        return numbers
+
+    def _see(self, leaves: Collection[int]) -> None:
+        """Note what is to be said of the looks of some accesses of the batch at hand."""
+        if not leaves:
+            return
+        numbers = self._look_up(f"access IN ({', '.join(map(str, sorted(leaves)))})")
+        for number, verdict in self._warm.conclude(numbers).items():
+            seen = self._seen[numbers[number]]
+            seen.reasons, seen.flags, seen.lacks = verdict.reasons, verdict.flags, verdict.lacks
+
+    def _tell(self, drafts: Mapping[str, Sequence[Draft]]) -> tuple[list[Finding], list[Finding]]:
+        """Let findings stand on the groups that changed; return those that stood there and those that stand now."""
+        concerned = [draft for own in drafts.values() for draft in own]
+        found = tell(concerned, [told_of(draft, self._seen) for draft in concerned], self._sets())
+        before = [earlier for code, one in self._standing.items() for earlier in one.stand(f for f in found if f.rule == code)]
+        return before, found
+
+    def _sets(self) -> Mapping[str, tuple[set[str], set[str]]]:
+        return fieldsets_of(self._engine)
+
+    # — what of it is news —
+
+    def _news(self, accesses: int, before: Sequence[Finding], after: Sequence[Finding]) -> News:
+        """Compare as a run compares with the desk. What did not change is no news, nor is what a suppression holds back."""
+        memory = self._rooms.memory
+        known = [_known(finding) for finding in before]
+        shown, _ = suppress.divide(after, memory.suppressions, memory.refer, self._places() if memory.suppressions else {})
+        held = {finding.finding for finding in after}.difference(finding.finding for finding in shown)
+        met = {code: one.held({leaf for finding in before for leaf in finding.leaves}) for code, one in self._standing.items()}
+        days = {code: one.rule.dedup_days for code, one in self._standing.items()}
+        changes = again.compare(known, shown, again.Ran(met, days, held, None, None)).changes
+        names = {finding.finding for finding in before}
+        fresh = tuple(finding for finding in shown if finding.finding not in names)
+        return News(accesses, fresh, {one.finding: _replaced(one, before, after) for one in fresh}, changes)
+
+    def _places(self) -> dict[str, Place]:
+        found = self._engine.rows("SELECT actor, arg_max(coalesce(unit, ''), valid_from) FROM staff_spans GROUP BY actor")
+        return {str(actor): Place(str(unit)) for actor, unit in found}
+
+
+def _explain(rooms: watch.Rooms) -> None:
+    """Leave in the engine what a full run has before its rules."""
+    rooms.build_views(rooms.engine, None, None, rooms.keep)
+    if rooms.keep:
+        rooms.keep.explain(rooms.engine, rooms.templates, rooms.policy, rooms.loaded)
+    else:
+        explain.run(rooms.engine, rooms.templates, rooms.policy, rooms.loaded)
+
+
+def _replaced(finding: Finding, before: Iterable[Finding], after: Iterable[Finding]) -> tuple[str, ...]:
+    still = {one.finding for one in after}
+    leaves = set(finding.leaves)
+    return tuple(
+        one.finding for one in before if one.finding not in still and one.rule == finding.rule and leaves & set(one.leaves)
+    )
+
+
+def _known(finding: Finding) -> Known:
+    return Known(
+        finding=finding.finding,
+        rule=finding.rule,
+        key=finding.key,
+        level=finding.level,
+        codes=finding.codes,
+        explained_by=finding.explained_by,
+        leaves=frozenset(finding.leaves),
+        first=finding.first,
+        last=finding.last,
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _leaf(value: object) -> int:
+    return int(str(value))
