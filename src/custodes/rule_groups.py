@@ -21,36 +21,31 @@ ROWS: Final = "rule_rows"
 """Table: every row of every rule, with `draft` (the number of its group), `rule` (code), `place` (among the rows of its rule, which
 are sorted), `access`, `actor`, `subject`, `derived`, `time` and `level` (by `LEVELS`; without history at most `low`)."""
 
-_FOUND: Final = "rule_found"
 _DAYS: Final = "rule_days"
 _LATER: Final = "rule_later"
-_PARTS: Final = "rule_parts"
 _ALIKE: Final = "rule_alike"
 _CHOSEN: Final = "rule_chosen"
 _TOLD: Final = "rule_told"
 
-_EMPTY: Final = f"""CREATE OR REPLACE TEMP TABLE {_FOUND} ("key" BIGINT, rule VARCHAR, place BIGINT, access BIGINT, actor VARCHAR,
+_EMPTY: Final = f"""CREATE OR REPLACE TEMP TABLE {ROWS} (draft BIGINT, rule VARCHAR, place BIGINT, access BIGINT, actor VARCHAR,
   subject VARCHAR, derived VARCHAR, time TIMESTAMP, level TINYINT)"""
-_LONG: Final = f"""SELECT DISTINCT "key", rule, time FROM {_FOUND} SEMI JOIN (
-    SELECT "key" FROM {_FOUND} JOIN {_DAYS} USING (rule) GROUP BY "key", days HAVING max(time) > min(time) + to_days(days))
-  USING ("key") ORDER BY "key", time"""
+_LONG: Final = f"""SELECT DISTINCT draft, rule, time FROM {ROWS} SEMI JOIN (
+    SELECT draft FROM {ROWS} JOIN {_DAYS} USING (rule) GROUP BY draft, days HAVING max(time) > min(time) + to_days(days))
+  USING (draft) ORDER BY draft, time"""
 """The times of each key whose rows do not all lie within the days of the first one."""
-_PARTED: Final = f"""CREATE OR REPLACE TEMP VIEW {_PARTS} AS SELECT f.*, coalesce(l.part, f."key") AS part
-  FROM {_FOUND} f LEFT JOIN {_LATER} l ON l."key" = f."key" AND l.time = f.time"""
+_SPLIT: Final = f"UPDATE {ROWS} r SET draft = l.part FROM {_LATER} l WHERE l.draft = r.draft AND l.time = r.time"
 _SAME_ACCESSES: Final = f"""CREATE OR REPLACE TEMP TABLE {_ALIKE} AS
   WITH ends AS (
-    SELECT part, rule, min(access) AS least, max(access) AS most FROM {_PARTS} GROUP BY part, rule
+    SELECT draft, rule, min(access) AS least, max(access) AS most FROM {ROWS} GROUP BY draft, rule
     QUALIFY count(*) OVER (PARTITION BY rule, least, most) > 1),
   several AS (
-    SELECT part, list(access ORDER BY first, access) AS accesses FROM (
-      SELECT part, access, min(time) AS first FROM {_PARTS} SEMI JOIN (SELECT part FROM ends WHERE least < most) USING (part)
-      GROUP BY part, access)
-    GROUP BY part)
-  SELECT part, min(part) OVER (PARTITION BY rule, least, most, accesses) AS draft FROM ends LEFT JOIN several USING (part)"""
-"""Parts over the same accesses, in the order of their rows: only those with the same ends are worth a closer look."""
-_JOINED: Final = f"""CREATE OR REPLACE TEMP TABLE {ROWS} AS
-  SELECT coalesce(a.draft, p.part) AS draft, p.rule, p.place, p.access, p.actor, p.subject, p.derived, p.time, p.level
-  FROM {_PARTS} p LEFT JOIN {_ALIKE} a USING (part)"""
+    SELECT draft, list(access ORDER BY first, access) AS accesses FROM (
+      SELECT draft, access, min(time) AS first FROM {ROWS} SEMI JOIN (SELECT draft FROM ends WHERE least < most) USING (draft)
+      GROUP BY draft, access)
+    GROUP BY draft)
+  SELECT draft, min(draft) OVER (PARTITION BY rule, least, most, accesses) AS one FROM ends LEFT JOIN several USING (draft)"""
+"""Groups over the same accesses, in the order of their rows: only those with the same ends are worth a closer look."""
+_MERGED: Final = f"UPDATE {ROWS} r SET draft = a.one FROM {_ALIKE} a WHERE a.draft = r.draft AND a.one < a.draft"
 
 
 class Groups:
@@ -93,13 +88,13 @@ class Groups:
         return sum(int(str(row[-1])) for row in rows)
 
     def join(self) -> dict[str, int]:
-        """Put the rows of all rules together, into table `ROWS`; return rule → how many groups it has."""
+        """Finish table `ROWS`, whose groups are keys until then; return rule → how many groups it has."""
         days = {code: rule.dedup_days for code, rule in self._rules.items()}
         self._write(_DAYS, rule=pa.array(days, pa.string()), days=pa.array(days.values(), pa.int32()))
         self._split(days)
-        for statement in (_PARTED, _SAME_ACCESSES, _JOINED, f"DROP VIEW {_PARTS}"):
+        for statement in (_SPLIT, _SAME_ACCESSES, _MERGED):
             self._engine.run(statement)
-        self._drop(_FOUND, _DAYS, _LATER, _ALIKE)
+        self._drop(_DAYS, _LATER, _ALIKE)
         counted = self._engine.rows(f"SELECT rule, count(DISTINCT draft) FROM {ROWS} GROUP BY rule")
         return {**dict.fromkeys(days, 0), **{str(rule): int(str(count)) for rule, count in counted}}
 
@@ -125,7 +120,7 @@ class Groups:
                 later.append((key, time, part))
         keys, times, parts = zip(*later, strict=True) if later else ((), (), ())
         self._write(
-            _LATER, key=pa.array(keys, pa.int64()), time=pa.array(times, pa.timestamp("us")), part=pa.array(parts, pa.int64())
+            _LATER, draft=pa.array(keys, pa.int64()), time=pa.array(times, pa.timestamp("us")), part=pa.array(parts, pa.int64())
         )
 
     def drafts(self, chosen: Collection[int] | None = None) -> list[Draft]:
@@ -172,7 +167,7 @@ def _taken(rule: Rule, rows: int) -> str:
     if rule.on == "residue":
         late = 'LEFT JOIN newcomers n ON n.actor = f.actor AND f.time < n."until"'
         level = f"CASE WHEN n.actor IS NULL THEN {level} ELSE least({level}, {LEVELS.index('low')}) END"
-    return f"""INSERT INTO {_FOUND}
+    return f"""INSERT INTO {ROWS}
       WITH keys AS MATERIALIZED (SELECT {", ".join(key)}, min(rowid) AS "first row" FROM {_table(rule)} GROUP BY {", ".join(key)})
       SELECT {rows} + k."first row", {_text(rule.code)}, f.rowid, f.access, f.actor, f.subject,
         {"f.derived" if "derived" in rule.columns else "NULL"}, f.time, {level}

@@ -27,15 +27,15 @@ _KNOWN: Final = "sieve_known"
 
 _GROUPS: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_groups AS
   SELECT draft, any_value(rule) AS rule, max(level) AS level, min(time) AS first, max(time) AS last,
-    coalesce(max(score), 0) AS score,
-    min(actor) AS actor, max(actor) AS last_actor, min(subject) AS subject, max(subject) AS last_subject
+    coalesce(max(score), 0) AS score, any_value(actor) AS actor, any_value(subject) AS subject
   FROM {ROWS} LEFT JOIN {_SCORES} USING (access) GROUP BY draft"""
 _SETS: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_sets AS
   SELECT draft, list_sort(list(DISTINCT actor)) AS actors,
     list_sort(list(DISTINCT subject) FILTER (subject IS NOT NULL)) AS subjects
-  FROM {ROWS} SEMI JOIN (SELECT draft FROM sieve_groups WHERE actor < last_actor OR subject < last_subject) USING (draft)
+  FROM {ROWS} SEMI JOIN (
+    SELECT draft FROM {ROWS} r JOIN sieve_groups g USING (draft) WHERE r.actor <> g.actor OR r.subject <> g.subject) USING (draft)
   GROUP BY draft"""
-"""Who and whom, where it is more than one: a set stands for itself, a single person for a set of one."""
+"""Who and whom, where it is more than one actor or subject; elsewhere the one of `sieve_groups` is the only one."""
 _TOLD: Final = f"""CREATE OR REPLACE TEMP TABLE sieve_told AS
   WITH pairs AS (
     SELECT draft, actor, subject AS other FROM {ROWS} WHERE subject IS NOT NULL
@@ -48,7 +48,7 @@ _WEAK: Final = """CREATE OR REPLACE TEMP TABLE sieve_weak AS
   SELECT row_number() OVER () AS weak, rank() OVER (PARTITION BY week ORDER BY level DESC, score DESC) AS reached, * FROM (
     SELECT min(rule) AS lead, max(level) AS level, max(score) AS score, date_trunc('week', max(last)) AS week, list(draft) AS drafts
     FROM sieve_groups LEFT JOIN sieve_sets USING (draft) ANTI JOIN sieve_told USING (draft)
-    GROUP BY actor, last_actor, subject, last_subject, actors, subjects)"""
+    GROUP BY CASE WHEN actors IS NULL THEN actor END, CASE WHEN actors IS NULL THEN subject END, actors, subjects)"""
 """The other groups by actors and subjects. `reached`: the best place that it may have in its week, if ties are decided for it."""
 
 
