@@ -44,9 +44,11 @@ class Failure:
 def fill(engine: Engine, tables: Mapping[str, Sequence[Mapping[str, object]]], only: Collection[str] = ()) -> None:
     """Make every view and context table (or `only` some), with the rows given and null where a column is not named.
 
-    `residue` follows from `looks` and `explanations` if it is not given. Times may be texts (UTC).
+    `residue` follows from `looks` and `explanations` if it is not given, and `look` from access and subject if no row gives it, so
+    that a statement may join by it as in a real run. Times may be texts (UTC).
     """
     wanted = {*only, *tables, "looks", "explanations", "residue"} if only else set(SCHEMAS)
+    tables = _with_looks(tables)
     for name in sorted(wanted):
         engine.table(name, _arrow(tables.get(name, ()), SCHEMAS[name]))
     if "residue" not in tables:
@@ -55,6 +57,19 @@ def fill(engine: Engine, tables: Mapping[str, Sequence[Mapping[str, object]]], o
             "CREATE TABLE residue AS SELECT l.* FROM looks l WHERE NOT EXISTS "
             "(SELECT 1 FROM explanations e WHERE e.access = l.access AND e.subject IS NOT DISTINCT FROM l.subject)"
         )
+
+
+def _with_looks(tables: Mapping[str, Sequence[Mapping[str, object]]]) -> Mapping[str, Sequence[Mapping[str, object]]]:
+    """Number what stands for a look: one number for each access and subject, in whatever view they stand."""
+    speak = {name: rows for name, rows in tables.items() if "look" in SCHEMAS[name].names}
+    if any("look" in row for rows in speak.values() for row in rows):
+        return tables
+    numbers: dict[tuple[object, object], int] = {}
+
+    def numbered(row: Mapping[str, object]) -> Mapping[str, object]:
+        return {**row, "look": numbers.setdefault((row.get("access"), row.get("subject")), len(numbers) + 1)}
+
+    return {**tables, **{name: [numbered(row) for row in rows] for name, rows in speak.items()}}
 
 
 def example(engine: Engine, rule: Rule) -> str:
