@@ -7,7 +7,8 @@ told twice; a finding that context withdraws or weakens is said to be; what need
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 from custodes import explain, rule, watch
 from custodes.explain.warm import Sources, Warm
@@ -34,12 +35,16 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is new to be told. `instead_of`: finding → earlier findings that it takes the place of, having grown."""
+    """What is new to be told. `instead_of`: finding → earlier findings that it takes the place of, having grown.
+
+    `explaining_s`: seconds until all looks had their verdicts.
+    """
 
     accesses: int = 0
     findings: tuple[Finding, ...] = ()
     instead_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    explaining_s: float = 0.0
 
 
 class Follow:
@@ -83,12 +88,14 @@ class Follow:
 
     def take(self, parts: Collection[str]) -> News:
         """Explain and judge the accesses of some parts that are `waiting`. Raises `Outdated`; then nothing of them was told."""
+        began = perf_counter()
         batch = self._warm.take(parts)
+        explaining = perf_counter() - began
         rows = {code: rows_of(self._engine, one.rule) for code, one in self._standing.items()}
         self._see({_leaf(row[one.where["access"]]) for code, one in self._standing.items() for row in rows[code]})
         drafts = {code: one.replace(batch.asked, rows[code]) for code, one in self._standing.items()}
         before, after = self._tell(drafts)
-        return self._news(batch.accesses, before, after)
+        return replace(self._news(batch.accesses, before, after), explaining_s=explaining)
 
     def since(self, earlier: Follow) -> News:
         """Return what is told otherwise than an `earlier` state told it: after a load of context, or another such change."""

@@ -57,7 +57,7 @@ class Standing:
         changed = set(fresh).union(*(self._keys_of[leaf] for leaf in asked if leaf in self._keys_of))
         near = set(asked)
         for key in changed:
-            near.update(_leaf(row[self._access]) for row in self._rows[key])
+            near.update(_leaf(row[self._access]) for row in (*self._rows[key], *fresh[key]))
             kept = [row for row in self._rows[key] if row[self._access] not in asked]
             self._rows[key] = sorted([*kept, *fresh[key]], key=self._sorted)
         for leaf in asked:
