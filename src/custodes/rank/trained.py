@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
 from math import exp
 from typing import Any, Final
 
@@ -59,12 +61,10 @@ class Recipe:
 
 
 def library() -> str:
-    """Return name and version of the library. Raises `PartMissing` if it is not installed."""
-    try:
-        import sklearn
-    except ImportError:
-        raise PartMissing("the trained score needs scikit-learn", hint="pip install 'custodes[rank]'") from None
-    return f"scikit-learn {sklearn.__version__}"
+    """Return name and version of the library, without the second that its import takes. Raises `PartMissing` where it is not."""
+    if find_spec("sklearn") is None:
+        raise PartMissing("the trained score needs scikit-learn", hint="pip install 'custodes[rank]'")
+    return f"scikit-learn {version('scikit-learn')}"
 
 
 def direction(feature: str) -> int:
