@@ -96,8 +96,7 @@ class DuckDBEngine(KeepingEngine):
             return
         listed = ", ".join(_text(file) for file in files)
         columns = ", ".join(_column(field) for field in schema)
-        self._drop(name)
-        self.run(f"CREATE VIEW {_word(name)} AS SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)")
+        self._put(name, "VIEW", f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)")
 
     def table(self, name: str, data: pa.Table) -> None:
         """Copy `data` into table `name`, replacing what had that name. Columns with a zone become TIMESTAMP in UTC."""
@@ -105,8 +104,7 @@ class DuckDBEngine(KeepingEngine):
         with _said():
             self._connection.register(_INCOMING, data)
         try:
-            self._drop(name)
-            self.run(f"CREATE TABLE {_word(name)} AS SELECT {columns} FROM {_word(_INCOMING)}")
+            self._put(name, "TABLE", f"SELECT {columns} FROM {_word(_INCOMING)}")
         finally:
             self._connection.unregister(_INCOMING)
 
@@ -133,6 +131,16 @@ class DuckDBEngine(KeepingEngine):
     def close(self) -> None:
         """Give memory and spill files back. Closing twice does nothing."""
         self._connection.close()
+
+    def _put(self, name: str, kind: str, select: str) -> None:
+        """Make a table or view in the place of what had its name; asking first what that was would cost more than making it."""
+        made = f"CREATE OR REPLACE {kind} {_word(name)} AS {select}"
+        with _said():
+            try:
+                self._connection.execute(made)
+            except duckdb.CatalogException:  # a view where a table is to be, or the other way about
+                self._drop(name)
+                self._connection.execute(made)
 
     def _drop(self, name: str) -> None:
         """Remove a table or view of that name: DuckDB replaces a view only by a view."""
