@@ -41,9 +41,9 @@ select s.unit, c.category, sum(s.looks), sum(s.bare) from seen s join categories
 group by s.unit, c.category"""
 _UNUSUAL: Final = """create or replace temp table unusual_looks as
   select distinct look from explanations where template <> {usual}"""
-_STRONGEST: Final = """select template, count(*) from (
-  select template, row_number() over (partition by look order by strength desc, template) as place
-  from explanations semi join unusual_looks using (look)) where place = 1 group by template"""
+_STRONGEST: Final = """select best.template, count(*) from (
+  select min({'below': -strength, 'template': template}) as best from explanations semi join unusual_looks using (look)
+  group by look) group by best.template"""
 
 
 @dataclass(frozen=True, slots=True)

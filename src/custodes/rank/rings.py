@@ -99,8 +99,7 @@ def weights(shared: Mapping[str, Mapping[str, Touch]], units: Mapping[str, froze
 
 
 def _through_third(one: Mapping[str, float], two: Mapping[str, float]) -> float:
-    few, many = sorted((one, two), key=len)
-    return sum(sorted(min(value, many[actor]) for actor, value in few.items() if actor in many))
+    return sum(sorted(min(one[actor], two[actor]) for actor in one.keys() & two.keys()))
 
 
 def ordered(pairs: Mapping[Pair, int]) -> list[tuple[Pair, int]]:
