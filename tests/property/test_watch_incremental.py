@@ -201,6 +201,16 @@ def _stands(following: follow.Follow) -> dict[str, Finding]:
     return {name: found for one in following.standing() for name, found in one.findings.items()}
 
 
+def _news(following: follow.Follow, basis: Basis) -> list[follow.News] | None:
+    """Take what waits, part by part; None where the state has to be made anew."""
+    if basis.changed():
+        return None
+    try:
+        return [following.take([part]) for part in following.waiting()]
+    except Outdated:
+        return None
+
+
 def _follow(base: Path, folder: Path, batches: list[Batch]) -> None:
     """Give the batches one after the other; after each, what stands is what a full run tells, and the news lead there."""
     home = folder / f"home-{next(_NUMBERS)}"
@@ -212,16 +222,11 @@ def _follow(base: Path, folder: Path, batches: list[Batch]) -> None:
     for batch in batches:
         _give(opened, folder, batch)
         before = _stands(following)
-        news = []
-        try:
-            if basis.changed():
-                raise Outdated(basis.changed())
-            for part in following.waiting():
-                news.append(following.take([part]))
-        except Outdated:
+        news = _news(following, basis)
+        if news is None:
             opened.close()
             opened = Home.open(home)
-            earlier, following, basis = following, follow.Follow(ground(opened)), Basis(opened)
+            earlier, basis, following = following, Basis(opened), follow.Follow(ground(opened))
             news = [following.since(earlier)]
             earlier.close()
         stands = _stands(following)
