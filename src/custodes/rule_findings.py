@@ -7,7 +7,6 @@ all findings, and only for the accesses that are in one.
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,16 +149,6 @@ def findings(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
     """Return the findings of all groups, sorted by rule, first access and id."""
     if not drafts:
         return []
-    collecting = gc.isenabled()
-    gc.disable()  # a hundred thousand findings are no garbage; looking for some doubles the time
-    try:
-        return _told(engine, drafts)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _told(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
     _write_looks(engine, drafts)
     told = [Told() for _ in drafts]
     _read_accesses(engine, told)

@@ -186,6 +186,37 @@ def test_a_rule_that_raises_fails_alone(engine: Engine) -> None:
     assert len(run.findings) == 1
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("access", "NULL", "TypeError"),
+        ("actor", "NULL", "TypeError"),
+        ("time", "NULL", "TypeError"),
+        ("time", "'soon'", "TypeError"),
+        ("level", "NULL", "ValueError"),
+        ("level", "'loud'", "ValueError"),
+        ("codes", "'V1 V9'", "ValueError"),
+    ],
+)
+def test_one_row_of_which_no_finding_can_be_made_fails_its_rule_alone(engine: Engine, column: str, value: str, why: str) -> None:
+    fill(engine, _world([_look(1), _look(2, subject="s-b")]))
+    cells = {"access": "access", "actor": "actor", "subject": "subject", "time": "time", "level": "'high'", "codes": "'V1'"}
+    cells[column] = value if value == "'soon'" else f"CASE WHEN access = 1 THEN {cells[column]} ELSE {value} END"
+    sql = f"SELECT {', '.join(f'{cell} AS {name}' for name, cell in cells.items())} FROM looks"
+    bad = replace(SHELF["D01"], code="X01", sql=sql, columns=tuple(cells), codes=("V1",))
+    run = run_shelf(engine, [bad, SHELF["D01"]], LOADED)
+    assert [(item.what, item.why) for item in run.failed] == [("unexplained access (X01)", f"raised {why}")]
+    assert [finding.rule for finding in run.findings] == ["D01", "D01"]
+    assert [(use.code, use.findings) for use in run.uses] == [("D01", 2)]
+
+
+def test_rules_that_return_nothing_count_as_run(engine: Engine) -> None:
+    fill(engine, _world([_look(1)]))
+    run = run_shelf(engine, [SHELF["D02"]], LOADED)
+    assert run.findings == []
+    assert [(use.code, use.findings) for use in run.uses] == [("D02", 0)]
+
+
 def test_missing_table_is_could_not_check(engine: Engine) -> None:
     run = _run(engine, _world([_look(1)]), "D01", "D03", loaded={"staff"})
     assert run.findings == []
