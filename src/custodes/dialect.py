@@ -8,8 +8,8 @@ read one text in two ways.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -88,6 +88,28 @@ _READABLE: Final = {
 }
 
 
+class Statement(NamedTuple):
+    """One statement that keeps the dialect, read and checked once.
+
+    `columns`: what it returns, in order; `placeholders`: the names that stand in it as `:name`; `text`: what an engine runs, with
+    the parameters put in.
+    """
+
+    columns: tuple[str, ...]
+    placeholders: frozenset[str]
+    text: str
+
+
+def read_statement(sql: str, views: Mapping[str, Collection[str]], parameters: Mapping[str, int]) -> Statement:
+    """Check `sql` and put `parameters` in the place of `:name` as integer literals.
+
+    Raises `BadRule` as `check_sql` does, and for a placeholder without a parameter.
+    """
+    tree, columns = _checked(sql, views)
+    named = frozenset(str(node.this) for node in tree.find_all(exp.Placeholder))
+    return Statement(columns, named, _bound(tree, parameters))
+
+
 def check_sql(sql: str, views: Mapping[str, Collection[str]]) -> None:
     """Return if `sql` keeps the dialect over `views` (name → columns); raise `BadRule` naming line and word if not."""
     _checked(sql, views)
@@ -95,21 +117,21 @@ def check_sql(sql: str, views: Mapping[str, Collection[str]]) -> None:
 
 def placeholders(sql: str, views: Mapping[str, Collection[str]]) -> set[str]:
     """Return the names of the `:name` placeholders of a statement. Raises `BadRule` as `check_sql` does."""
-    return {str(node.this) for node in _checked(sql, views).find_all(exp.Placeholder)}
+    return {str(node.this) for node in _checked(sql, views)[0].find_all(exp.Placeholder)}
 
 
 def output_columns(sql: str, views: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """Return the names of the columns a statement returns, in order. Raises `BadRule` as `check_sql` does."""
-    tree = _checked(sql, views)
-    return tuple(_outputs(tree, _Scope(views).inside(tree)))
+    return _checked(sql, views)[1]
 
 
 def bind_sql(sql: str, views: Mapping[str, Collection[str]], parameters: Mapping[str, int]) -> str:
-    """Check `sql`, put `parameters` in the place of `:name` as integer literals, and write it anew for DuckDB.
+    """Return the text of `read_statement`."""
+    return read_statement(sql, views, parameters).text
 
-    Raises `BadRule` also for a placeholder without a parameter.
-    """
-    tree = _checked(sql, views)
+
+def _bound(tree: exp.Expression, parameters: Mapping[str, int]) -> str:
+    """Write a checked tree for DuckDB; the tree is used up."""
     for node in list(tree.find_all(exp.Placeholder)):
         name = str(node.this)
         if name not in parameters:
@@ -120,22 +142,21 @@ def bind_sql(sql: str, views: Mapping[str, Collection[str]], parameters: Mapping
         node.replace(exp.Literal.string(str(value)) if inside else _number(value))
     for paren in [node for node in tree.find_all(exp.Interval) if isinstance(node.this, exp.Paren)]:
         paren.set("this", paren.this.this)
-    return str(tree.sql(dialect="duckdb", comments=False))
+    return str(tree.sql(dialect="duckdb", comments=False, copy=False))
 
 
 def _number(value: int) -> exp.Expression:
     return exp.Literal.number(value) if value >= 0 else exp.Paren(this=exp.Neg(this=exp.Literal.number(-value)))
 
 
-def _checked(sql: str, views: Mapping[str, Collection[str]]) -> exp.Expression:
-    """Steps of engine.md: one statement · each node · each function · each table · what does not port."""
+def _checked(sql: str, views: Mapping[str, Collection[str]]) -> tuple[exp.Expression, tuple[str, ...]]:
+    """Steps of engine.md: one statement · each node · each function · each table · what does not port. Returns tree and columns."""
     try:
         tree = _parse(sql)
         _check_tree(tree, sql)
-        _check_scopes(tree, sql, views)
+        return tree, _check_scopes(tree, sql, views)
     except RecursionError:
         raise BadRule("the statement is nested too deeply") from None
-    return tree
 
 
 def _parse(sql: str) -> exp.Expression:
@@ -175,13 +196,16 @@ def _refuse(node: exp.Expression, sql: str, words: str) -> BadRule:
 
 def _check_tree(tree: exp.Expression, sql: str) -> None:
     """Refuse each node off the list. Unknown functions come first: they are how files and settings are reached."""
-    for node in tree.find_all(exp.Anonymous):
+    nodes = list(tree.walk())
+    for node in nodes:
+        if not isinstance(node, exp.Anonymous):
+            continue
         name = str(node.this).lower()
         if name not in MACROS:
             raise _refuse(node, sql, f"function {name}() is not one of the dialect")
         if len(node.expressions) != 1:
             raise _refuse(node, sql, f"function {name}() takes one time")
-    for node in tree.walk():
+    for node in nodes:
         kind = type(node).__name__
         allowed = _NODES.get(kind)
         if allowed is None:
@@ -296,18 +320,21 @@ _SPECIAL: Final = {
 class _Scope:
     """Which names a query can read from, and their columns: the views, then the CTEs before it."""
 
-    def __init__(self, known: Mapping[str, Collection[str]]) -> None:
-        self.known = {name.lower(): tuple(columns) for name, columns in known.items()}
-        self.keys: dict[str, frozenset[str]] = {}
+    def __init__(self, known: Mapping[str, tuple[str, ...]], keys: Mapping[str, frozenset[str]]) -> None:
+        """`known`: columns of each name in small letters; `keys`: of CTEs, the columns that name one row."""
+        self.known = known
+        self.keys = keys
+
+    def beside(self, cte: exp.Expression) -> _Scope:
+        """Return the scope with one CTE added, which is read with what can be seen here."""
+        name = cte.alias.lower()
+        return _Scope({**self.known, name: _outputs(cte.this, self)}, {**self.keys, name: _row_key(cte.this)})
 
     def inside(self, query: exp.Expression) -> _Scope:
         """Return the scope with the CTEs of `query` added."""
-        inner = _Scope(self.known)
-        inner.keys = dict(self.keys)
-        with_ = query.args.get("with_")
-        for cte in with_.expressions if with_ else ():
-            inner.known[cte.alias.lower()] = _outputs(cte.this, inner)
-            inner.keys[cte.alias.lower()] = _row_key(cte.this)
+        inner = self
+        for cte in _ctes(query):
+            inner = inner.beside(cte)
         return inner
 
     def columns(self, source: exp.Expression) -> tuple[str, ...]:
@@ -315,6 +342,11 @@ class _Scope:
         if isinstance(source, exp.Subquery):
             return _outputs(source.this, self)
         return self.known.get(source.name.lower(), ())
+
+
+def _ctes(query: exp.Expression) -> list[exp.Expression]:
+    with_ = query.args.get("with_")
+    return list(with_.expressions) if with_ else []
 
 
 def _sources(select: exp.Expression) -> list[exp.Expression]:
@@ -350,62 +382,56 @@ def _row_key(query: exp.Expression) -> frozenset[str]:
     group = query.args.get("group")
     if group is None:
         return frozenset()
-    grouped = {part.sql() for part in group.expressions}
-    shown = {part.unalias().sql(): part.alias_or_name for part in query.expressions}
+    grouped = {_written(part) for part in group.expressions}
+    shown = {_written(part.unalias()): part.alias_or_name for part in query.expressions}
     return frozenset(shown[part] for part in grouped) if grouped <= set(shown) else frozenset()
 
 
-def _check_scopes(tree: exp.Expression, sql: str, views: Mapping[str, Collection[str]]) -> None:
-    _check_query(tree, sql, _Scope(views), {name.lower() for name in views})
+def _written(part: exp.Expression) -> str:
+    """Return a part as it is written, to compare it with others; the tree stays as it is."""
+    return str(part.sql(copy=False))
 
 
-def _check_query(query: exp.Expression, sql: str, scope: _Scope, views: Collection[str]) -> None:
-    """Check names, orders and aliases of one query and of those inside it, each with what it can see."""
-    inner = scope.inside(query)
-    with_ = query.args.get("with_")
-    seen = _Scope(scope.known)
-    seen.keys = dict(scope.keys)
-    for cte in with_.expressions if with_ else ():
-        name = cte.alias.lower()
-        if name in views:
-            raise _refuse(cte.args["alias"], sql, f"{name} is the name of a view and cannot be redefined")
-        _check_query(cte.this, sql, seen, views)
-        seen.known[name], seen.keys[name] = _outputs(cte.this, seen), _row_key(cte.this)
+def _check_scopes(tree: exp.Expression, sql: str, views: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """Check what each query can see; return the columns of the whole."""
+    known = {name.lower(): tuple(columns) for name, columns in views.items()}
+    return _outputs(tree, _check_query(tree, sql, _Scope(known, {}), known))
+
+
+def _check_query(query: exp.Expression, sql: str, scope: _Scope, views: Collection[str]) -> _Scope:
+    """Check names, orders and aliases of one query and of those inside it, each with what it can see; return what that is."""
+    inner = scope
+    for cte in _ctes(query):
+        if cte.alias.lower() in views:
+            raise _refuse(cte.args["alias"], sql, f"{cte.alias.lower()} is the name of a view and cannot be redefined")
+        _check_query(cte.this, sql, inner, views)
+        inner = inner.beside(cte)
+    nodes = list(_own_nodes(query))
     if isinstance(query, exp.Select):
-        _check_select(query, sql, inner)
-    for child in _queries_inside(query):
-        _check_query(child, sql, inner, views)
+        _check_select(query, nodes, sql, inner)
+    for node in nodes:
+        if isinstance(node, exp.Select | exp.Union):
+            _check_query(node, sql, inner, views)
     order = query.args.get("order")
     if order is not None:
         _check_order(order, sql, _order_keys(query, inner))
-
-
-def _queries_inside(query: exp.Expression) -> Iterator[exp.Expression]:
-    """Yield the queries directly inside, not those of CTEs (already checked) nor deeper ones."""
-    stack = [value for name, value in query.args.items() if name != "with_"]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, list):
-            stack.extend(value)
-        elif isinstance(value, exp.Select | exp.Union):
-            yield value
-        elif isinstance(value, exp.Expression):
-            stack.extend(value.args.values())
+    return inner
 
 
 def _own_nodes(query: exp.Expression) -> Iterator[exp.Expression]:
-    """Yield the nodes of one query without those of queries inside it."""
+    """Yield the nodes of one query, of queries inside it only their root, and of its CTEs none."""
     stack: list[object] = [value for name, value in query.args.items() if name != "with_"]
     while stack:
         value = stack.pop()
         if isinstance(value, list):
             stack.extend(value)
-        elif isinstance(value, exp.Expression) and not isinstance(value, exp.Select | exp.Union):
+        elif isinstance(value, exp.Expression):
             yield value
-            stack.extend(value.args.values())
+            if not isinstance(value, exp.Select | exp.Union):
+                stack.extend(value.args.values())
 
 
-def _check_select(select: exp.Select, sql: str, scope: _Scope) -> None:
+def _check_select(select: exp.Select, nodes: Iterable[exp.Expression], sql: str, scope: _Scope) -> None:
     """Tables must be known, columns must exist somewhere in sight, an alias must not hide an input column."""
     inputs: set[str] = set()
     for source in _sources(select):
@@ -417,7 +443,7 @@ def _check_select(select: exp.Select, sql: str, scope: _Scope) -> None:
         if isinstance(part, exp.Alias) and part.alias in inputs and not _same_column(part):
             raise _refuse(part, sql, f"alias {part.alias} hides an input column of that name: choose another")
     outer = _outer_columns(select, scope)
-    for node in _own_nodes(select):
+    for node in nodes:
         if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) and node.name not in inputs | aliases | outer:
             raise _refuse(node, sql, f"column {node.name} is in none of the views read here")
         if isinstance(node, exp.Window):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from custodes.dialect import bind_sql, output_columns, placeholders
+from custodes.dialect import Statement, output_columns, read_statement
 from custodes.errors import BadRule, UnknownKey
 from custodes.lines.document import read_document
 from custodes.model.tables import STORED_EXTRA, TABLES
@@ -207,9 +207,8 @@ def read_rule(text: str, place: str) -> Rule:
 def _rule(reader: _Reader, digest: str) -> Rule:
     place = reader.place
     params = _params(reader)
-    written = reader.text("sql")
-    sql = _bound(written, params, f"{place}.sql")
-    _check_used(written, params, f"{place}.sql")
+    statement = _bound(reader.text("sql"), params, f"{place}.sql")
+    _check_used(statement, params, f"{place}.sql")
     dedup = _need(reader.part("dedup"), f"{place}.dedup")
     budget = reader.part("budget")
     rule = Rule(
@@ -227,8 +226,8 @@ def _rule(reader: _Reader, digest: str) -> Rule:
         tags=reader.words("tags"),
         requires=_requires(reader.part("requires"), place),
         params=params,
-        sql=sql,
-        columns=output_columns(sql, TABLES_READ),
+        sql=statement.text,
+        columns=statement.columns,
         sentence=" ".join(reader.text("sentence").split()),
         finds=reader.text("finds"),
         why=reader.text("why"),
@@ -279,16 +278,16 @@ def _params(reader: _Reader) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
-def _bound(sql: str, params: tuple[Parameter, ...], place: str) -> str:
+def _bound(sql: str, params: tuple[Parameter, ...], place: str) -> Statement:
     """Return the checked statement with its parameters put in."""
     try:
-        return bind_sql(sql, TABLES_READ, {parameter.name: parameter.default for parameter in params})
+        return read_statement(sql, TABLES_READ, {parameter.name: parameter.default for parameter in params})
     except BadRule as wrong:
         raise BadRule(f"{place}: {wrong}") from None
 
 
-def _check_used(sql: str, params: tuple[Parameter, ...], place: str) -> None:
-    if idle := {parameter.name for parameter in params} - placeholders(sql, TABLES_READ):
+def _check_used(statement: Statement, params: tuple[Parameter, ...], place: str) -> None:
+    if idle := {parameter.name for parameter in params} - statement.placeholders:
         raise BadRule(f"{place}: parameter {min(idle)!r} is declared but the statement does not use it")
 
 
@@ -315,10 +314,10 @@ def _requires(part: _Reader | None, place: str) -> Requires:
 def _blind(part: _Reader | None, params: tuple[Parameter, ...], place: str) -> Blind | None:
     if part is None:
         return None
-    sql = _bound(part.text("sql"), params, f"{place}.blind")
-    blind = Blind(sql, " ".join(part.text("words").split()))
+    statement = _bound(part.text("sql"), params, f"{place}.blind")
+    blind = Blind(statement.text, " ".join(part.text("words").split()))
     part.end()
-    known = set(output_columns(sql, TABLES_READ))
+    known = set(statement.columns)
     if unknown := {name for name, _ in _FIELD.findall(blind.words)} - known:
         raise BadRule(f"{place}.blind.words: {{{min(unknown)}}} is not a column of its statement")
     return blind
