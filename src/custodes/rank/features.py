@@ -60,6 +60,7 @@ _NEAREST: Final = 12
 """People on a subject whose likeness to the actor is taken, the latest first."""
 _MOST_TEAMS: Final = 20
 
+_MADE: Final = "create or replace temp table "
 _KEYS: Final = ("subject", "human", "team", "thing")
 _WORDS: Final = f"""create or replace temp table score_words as
   select word, cast(row_number() over (order by word) as integer) as code from (
@@ -235,9 +236,12 @@ asof left join score_by_human w on w.human = q.human and w.time < q.time
 
 
 def build(engine: Engine) -> None:
-    """Make `score_features` from `score_rows` and `score_asked`; leaves its temporary tables behind."""
-    for sql in (*_CODED, *_STATE, *_ON_SUBJECT, *_SHARED, *_TEAMS, *_ENCOUNTERS, _FEATURES):
+    """Make `score_features` from `score_rows` and `score_asked`; what it takes on the way is dropped again."""
+    steps = (*_CODED, *_STATE, *_ON_SUBJECT, *_SHARED, *_TEAMS, *_ENCOUNTERS)
+    for sql in (*steps, _FEATURES):
         engine.run(sql)
+    for sql in steps:
+        engine.run(f"drop table {sql.removeprefix(_MADE).split()[0]}")
 
 
 def rows(engine: Engine, names: tuple[str, ...] = FEATURES) -> dict[int, tuple[int, ...]]:

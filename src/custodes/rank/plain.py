@@ -133,7 +133,7 @@ def open_files(engine: Engine) -> None:
 
 
 def measures(engine: Engine, drawn: Sequence[Look]) -> Measured:
-    """Return the values of the sample, of looks that nobody made, and of the unexplained ones. Leaves its tables behind."""
+    """Return the values of the sample, of looks that nobody made, and of the unexplained ones; `placed` drops its tables."""
     columns = {
         "ask": pa.array(range(len(drawn)), pa.int64()),
         "time": pa.array([look.time for look in drawn], pa.timestamp("us")),
@@ -156,6 +156,8 @@ def placed(engine: Engine, order: Sequence[int]) -> Placed:
     places = pa.table({"kind": pa.array(order, pa.int64()), "place": pa.array(range(len(order)), pa.int64())})
     engine.table("score_places", places)
     found = engine.fetch(_BEST)
+    for name in ("places", "kinds", "residue", "unit_habit", "habit", "habits", "subject", "unit", "pair", "subjects"):
+        engine.run(f"drop table score_{name}")
     return Placed(found["access"].to_pylist(), found["place"].to_pylist())
 
 

@@ -40,7 +40,7 @@ _FILE: Final = tuple(FEATURES.index(name) for name in ("cn", "tn", "people"))
 _ROWS: Final = """create or replace temp table score_rows as
   select row_number() over (order by time, subject, human, team, thing, queued) as n, * from (
     select min(l.time) as time, l.subject, l.human, l.unit as team, l.fieldset as thing, 0 as queued
-    from looks l join (select distinct access, subject from explanations) e on e.access = l.access and e.subject = l.subject
+    from looks l semi join explanations e on e.look = l.look where l.subject is not null
     group by l.subject, l.human, l.unit, l.fieldset, cast(l.time as date)
     union all
     select a.valid_from, s.subject, a.actor, coalesce(a.unit, p.unit), cast(null as varchar), 1
