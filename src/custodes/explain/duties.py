@@ -56,9 +56,7 @@ def build(engine: Engine, policy: Policy, registry: Registry | None, datamap: Da
     """Make the tables that `judge` needs; none of them is a view that rules may read."""
     touched = engine.fetch("SELECT DISTINCT subject FROM looks WHERE subject IS NOT NULL") if registry else None
     found = registry.enrolments(touched.column("subject").to_pylist()) if registry and touched is not None else {}
-    rows = [(subject, item.cls, item.enrolled, item.expires) for subject, items in sorted(found.items()) for item in items]
-    _table(engine, "registered", ("subject", "cls", "enrolled", "expires"), rows)
-    classes = {name: policy.protected.get(name, _UNDECLARED) for name in {row[1] for row in rows}}
+    classes = {name: policy.protected.get(name, _UNDECLARED) for name in register(engine, found)}
     _table(engine, "class_duties", ("cls", "duty"), [(name, duty) for name, entry in classes.items() for duty in entry.obliges])
     listed = [(name, code) for name, entry in classes.items() for code in entry.explained_by or ("*",)]
     _table(engine, "class_explained", ("cls", "template"), listed)
@@ -71,6 +69,13 @@ def build(engine: Engine, policy: Policy, registry: Registry | None, datamap: Da
     asked = [(name,) for name, entry in classes.items() if entry.legal_approver_class]
     _table(engine, "class_asks_legal", ("cls",), asked)
     _table(engine, "class_fieldsets", ("cls", "fieldset", "contact_only"), _covered(engine, classes, datamap))
+
+
+def register(engine: Engine, found: Mapping[str, Sequence[Enrolment]]) -> set[str]:
+    """Make table `registered` of what the registry knows of some subjects; return its classes."""
+    rows = [(subject, item.cls, item.enrolled, item.expires) for subject, items in sorted(found.items()) for item in items]
+    _table(engine, "registered", ("subject", "cls", "enrolled", "expires"), rows)
+    return {row[1] for row in rows}
 
 
 def _covered(engine: Engine, classes: Mapping[str, Protection], datamap: DataMap) -> list[tuple[str, str, int]]:

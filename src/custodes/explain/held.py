@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from custodes.engine import Engine
 
 
+_NEAR = 64
+"""Rows of one key lie together and are few: their end is looked for this near first."""
+
+
 class Held:
     """The rows of one SELECT, found by whole-number keys."""
 
@@ -33,9 +37,11 @@ class Held:
         known, places = self._keys[key]
         found: list[int] = []
         for value in values:
-            first = bisect_left(known, value)
-            if first < len(known) and known[first] == value:
-                found += places[first : bisect_right(known, value, first)].tolist()
+            first = last = bisect_left(known, value)
+            while last < len(known) and known[last] == value:
+                last = bisect_right(known, value, last, min(last + _NEAR, len(known)))
+            if last > first:
+                found += places[first:last].tolist()
         return found
 
     def take(self, places: Iterable[int]) -> pa.Table:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from custodes.explain import duties, looks, views
 from custodes.explain.few import Few, Verdict
@@ -56,6 +57,7 @@ _TYPES: Final = {
 _LOOKS: Final = pa.schema([(name, _TYPES[kind]) for name, kind in VIEWS["looks"].items()])
 _REASONS: Final = pa.schema([(name, _TYPES[kind]) for name, kind in VIEWS["explanations"].items()])
 _COPIES: Final = "object, subject, certainty, fieldset, written"
+_KEY: Final = "CASE WHEN subject IS NOT NULL THEN hash(CAST(subject AS VARCHAR)) END"
 _LISTED: Final = ", ".join(VIEWS["looks"])
 
 
@@ -91,6 +93,7 @@ class Warm:
         self._engine, self._sources = engine, sources
         self._parts = {part.accesses: part.size for part in manifest.parts}
         self._superseded, self._fieldsets = set(manifest.superseded), list(manifest.fieldsets)
+        self._classes: set[str] = set()
         self._few = Few(engine, sources.templates, sources.policy, sources.loaded)
         self._after = sorted({code for template in sources.templates for code in template.after})
         changes = engine.rows("SELECT DISTINCT hash(change) FROM jobs WHERE change IS NOT NULL")
@@ -105,10 +108,11 @@ class Warm:
     def _hold_history(self) -> None:
         engine = self._engine
         keys = {"key_subject": "key_subject", "access": "access"}
-        self._looks = Held(engine, f"SELECT {_LISTED}, hash(CAST(subject AS VARCHAR)) AS key_subject FROM looks", keys)
+        self._looks = Held(engine, f"SELECT {_LISTED}, {_KEY} AS key_subject FROM looks", keys)
         listed = ", ".join(f"'{code}'" for code in self._after) or "''"
         self._reasons_of = f"SELECT * FROM {{table}} WHERE template IN ({listed})"
-        self._reasons = Held(engine, self._reasons_of.format(table="explanations"), {"look": "look"})
+        reasons = f"SELECT *, {_KEY} AS key_subject FROM ({self._reasons_of.format(table='explanations')})"
+        self._reasons = Held(engine, reasons, {"key_subject": "key_subject"})
         self._fresh, self._fresh_reasons = Grown(), Grown()
         self._next = _int(engine.rows("SELECT coalesce(max(look) + 1, 0) FROM looks")[0][0])
         engine.run("CREATE OR REPLACE TABLE written AS SELECT * FROM stored_accesses WHERE derived IS NOT NULL")
@@ -180,13 +184,13 @@ class Warm:
         if manifest.fieldsets != self._fieldsets:
             views.build_fieldsets(engine, self._sources.datamap, self._sources.policy)
             looks.build_fieldset_facts(engine)
-            self._fieldsets = list(manifest.fieldsets)
+            self._fieldsets, self._classes = list(manifest.fieldsets), set()  # which of them a class protects is asked anew
         if writes:
             self._copied()
         if opens:
             engine.run("INSERT INTO opened_before SELECT derived_from, time FROM few_stored WHERE derived_from IS NOT NULL")
         looks.build_few(engine, "few_looks", self._next)
-        made = engine.fetch("SELECT *, hash(subject) AS key_subject FROM few_looks ORDER BY look")
+        made = engine.fetch(f"SELECT *, {_KEY} AS key_subject FROM few_looks ORDER BY look")
         self._beside(_distinct(made, "key_subject"))
         if late := self._not_older():
             self._ask_again(late, manifest)
@@ -264,11 +268,10 @@ class Warm:
         ]
         earlier = _joined(pieces, _LOOKS)
         numbers = earlier.column("look").to_pylist()
-        before = [number for number in numbers if not self._fresh_reasons.knows("look", number)]
-        reasons = [
-            self._reasons.take(self._reasons.find("look", before)),
-            *self._fresh_reasons.take(self._fresh_reasons.find("look", numbers)),
-        ]
+        held = self._reasons.take(self._reasons.find("key_subject", subjects))
+        if again := [number for number in numbers if self._fresh_reasons.knows("look", number)]:
+            held = held.filter(pc.invert(pc.is_in(held["look"], value_set=pa.array(again, pa.int64()))))
+        reasons = [held, *self._fresh_reasons.take(self._fresh_reasons.find("look", numbers))]
         self._engine.table("earlier_looks", earlier)
         self._engine.table("earlier_explanations", _joined(reasons, _REASONS))
 
@@ -289,8 +292,10 @@ class Warm:
         engine, sources = self._engine, self._sources
         self._few.explain()
         people = [str(subject) for (subject,) in engine.rows("SELECT DISTINCT subject FROM few_looks WHERE subject IS NOT NULL")]
-        if sources.registry.enrolments(people):
-            duties.build(engine, sources.policy, sources.registry, sources.datamap)
+        if found := sources.registry.enrolments(people):
+            if not duties.register(engine, found) <= self._classes:
+                duties.build(engine, sources.policy, sources.registry, sources.datamap)
+                self._classes = {entry.cls for entries in found.values() for entry in entries}
             duties.judge(engine)
             self._owed = True
         elif self._owed:
