@@ -44,8 +44,8 @@ ACCESS = st.tuples(
 LOOK = st.tuples(st.sampled_from(["f", "g"]), st.sampled_from(["direct", "derived"]), REASONS, st.sampled_from([50, 400, 950]))
 WORLD = st.lists(st.tuples(ACCESS, st.lists(LOOK, min_size=3, max_size=3)), min_size=1, max_size=25).map(
     lambda world: [
-        Seen(access, subject, human, unit, fieldset, minute, via, reasons, looks[0][3])
-        for access, ((human, unit, minute, subjects), looks) in enumerate(world)
+        Seen(13 * number, subject, human, unit, fieldset, minute, via, reasons, looks[0][3])
+        for number, ((human, unit, minute, subjects), looks) in enumerate(world)
         for subject, (fieldset, via, reasons, _) in zip(subjects, looks, strict=False)
     ]
 )
