@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from custodes.engines.duckdb_engine import open_engine
-from custodes.explain import load_templates, run
+from custodes.explain import load_templates, quickly, run
 from custodes.explain.few import Few
 from custodes.explain.trial import world
 from custodes.model.policy import Policy
@@ -202,22 +202,26 @@ class Drawn:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_narrowing_changes_no_verdict(seed: int, tmp_path: Path) -> None:
+def test_narrowing_changes_no_verdict(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables, shelf = Drawn(seed).tables(), load_templates()
+    every = [replace(template, quick="", alive={}, near={}) for template in shelf]
     found: list[dict[str, list[Any]]] = []
     with open_engine(memory_mb=400, threads=1, directory=tmp_path) as engine:
-        for templates in (shelf, [replace(template, quick="", near={}) for template in shelf]):
+        for templates, stretch in ((shelf, quickly.STRETCH), (shelf, 7), (every, quickly.STRETCH)):
+            monkeypatch.setattr(quickly, "STRETCH", stretch)
             world(engine, tables)
             run(engine, templates, Policy(), set(TABLES))
             found.append(
                 {name: engine.rows(f"SELECT {columns} FROM {name} ORDER BY {columns}") for name, columns in VERDICTS.items()}
             )
-    narrowed, asked = found
+    assert len(tables["looks"]) > 20
+    narrowed, in_stretches, asked = found
     assert any(template.quick for template in shelf)
     assert len({row[2] for row in asked["explanations"]}) >= 6
     for name in VERDICTS:
         assert asked[name], name
         assert narrowed[name] == asked[name], name
+        assert in_stretches[name] == asked[name], name
 
 
 @pytest.mark.parametrize("seed", range(1, 9))

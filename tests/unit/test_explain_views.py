@@ -13,7 +13,7 @@ import pytest
 from custodes.context.tables import ContextStore
 from custodes.engine import Engine
 from custodes.engines.duckdb_engine import DuckDBEngine, open_engine
-from custodes.explain import load_templates, run, views
+from custodes.explain import load_templates, looks, run, views
 from custodes.minimise.pseudonym import Pseudonyms
 from custodes.model.arrow import ACCESSES, FIELDSETS, TOUCHES
 from custodes.model.datamap import DataMap
@@ -170,6 +170,25 @@ def test_nobody_resolved_is_one_look_at_nobody_named(engine: DuckDBEngine, tmp_p
         (2, "s1", "direct", "certain"),
         (2, "s2", "direct", "certain"),
     ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_looks_are_the_same_in_however_many_slices_they_are_made(
+    engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(looks, "_SLICE", size)
+    rows = [{"actor": f"a{n % 2}", "deliberate": (True, False, None)[n % 3]} for n in range(5)]
+    build(engine, tmp_path, rows, {1: ["s1", "s2"], 2: ["s1"], 3: ["s2"], 5: ["s3=estimate", "s3"]})
+    found = engine.rows("SELECT look, access, subject, certainty, actor, deliberate FROM looks ORDER BY access, subject")
+    assert [row[1:] for row in found] == [
+        (1, "s1", "certain", "a0", True),
+        (1, "s2", "certain", "a0", True),
+        (2, "s1", "certain", "a1", False),
+        (3, "s2", "certain", "a0", None),
+        (4, None, None, "a1", True),
+        (5, "s3", "certain", "a0", False),
+    ]
+    assert sorted(row[0] for row in found) == list(range(6))
 
 
 def test_an_opened_copy_holds_the_subjects_and_fields_of_the_export_that_wrote_it(engine: DuckDBEngine, tmp_path: Path) -> None:

@@ -86,14 +86,17 @@ def build_looks(engine: Engine, around: str | None) -> None:
         _code(engine, column, source)
     coded = ", ".join(f"CAST({_FROM.get(column, f'a.{column}')} AS coded_{column}) AS {column}" for column in _CODED_FIRST)
     engine.run("DROP VIEW IF EXISTS looks")
-    within, made = _within(engine, around), "CREATE OR REPLACE TABLE stored_looks AS"
+    within = _within(engine, around)
+    engine.run(_EMPTY_WORDS.format(types=", ".join(f"{name} {_type(name)}" for name in _FEW)))
+    engine.run(_EMPTY_LOOKS.format(types=", ".join(f"{name} {VIEWS['looks'][name]}" for name in _MANY)))
     for first, last in _slices(engine):
-        engine.run(f"{made} {_LOOKS.format(within=within, first=first, last=last, coded=coded)}")
-        made = "INSERT INTO stored_looks"
-    for name in ("opened", "stored_words"):
+        engine.run(f"CREATE OR REPLACE TABLE looks_now AS {_LOOKS.format(within=within, first=first, last=last, coded=coded)}")
+        engine.run(_MORE_WORDS)
+        engine.run(_MORE_LOOKS)
+    for name in ("opened", "stored_words", "looks_now"):
         engine.run(f"DROP TABLE {name}")
-    columns = ", ".join(shown(column) for column in VIEWS["looks"])
-    engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks")
+    columns = ", ".join(_shown(column) for column in VIEWS["looks"])
+    engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks s INNER JOIN look_words w ON w.words = s.words")
 
 
 def build_fieldset_facts(engine: Engine) -> None:
@@ -142,9 +145,13 @@ def _slices(engine: Engine) -> list[tuple[int, int]]:
     return [(first + number * width, first + (number + 1) * width - 1) for number in range(many)]
 
 
-def shown(column: str) -> str:
-    """Return how a column of `looks` is read from `stored_looks`."""
-    return "rowid AS look" if column == "look" else column
+def _shown(column: str) -> str:
+    """Return how a column of `looks` is read from `stored_looks` s and `look_words` w."""
+    return "s.rowid AS look" if column == "look" else f"s.{column}" if column in _MANY else f"w.{column}"
+
+
+def _type(column: str) -> str:
+    return f"coded_{column}" if column in CODED else VIEWS["looks"][column]
 
 
 def _within(engine: Engine, around: str | None) -> str:
@@ -163,7 +170,7 @@ def _within(engine: Engine, around: str | None) -> str:
     return "(a.leaf IN (SELECT leaf FROM around) OR s.subject IN (SELECT subject FROM around WHERE subject IS NOT NULL))"
 
 
-_SLICE: Final = 4_000_000
+_SLICE: Final = 2_000_000
 _A_CODE: Final = re.compile(r"\bcoded_[a-z_]+")
 _WORDS: Final = """
 CREATE OR REPLACE TABLE stored_words AS
@@ -190,6 +197,25 @@ _CODED_FIRST: Final = ("actor", "human", "actor_kind", "action", "system", "fiel
 _FROM: Final = {"human": "coalesce(a.on_behalf_of, a.actor)"}
 """Columns of `looks` with few distinct words, kept as codes: a third of the memory; to every reader they are texts that compare and
 join as fast as numbers.
+"""
+_MANY: Final = ("access", "subject", "time", "reason", "derived", "derived_from")
+"""Columns of `looks` with many distinct values. All others of a look are one row of `look_words`, which is named by its number:
+there are a few thousand of those however many looks there are, and a look takes half the memory.
+"""
+_FEW: Final = tuple(name for name in VIEWS["looks"] if name not in {"look", *_MANY})
+_SAME_WORDS: Final = " AND ".join(f"w.{name} IS NOT DISTINCT FROM n.{name}" for name in _FEW)
+_EMPTY_WORDS: Final = "CREATE OR REPLACE TABLE look_words (words INTEGER, {types})"
+_EMPTY_LOOKS: Final = "CREATE OR REPLACE TABLE stored_looks ({types}, words INTEGER)"
+_MORE_WORDS: Final = f"""
+INSERT INTO look_words
+SELECT (SELECT count(*) FROM look_words) + row_number() OVER (), {", ".join(_FEW)}
+FROM (SELECT DISTINCT {", ".join(_FEW)} FROM looks_now) n
+WHERE NOT EXISTS (SELECT 1 FROM look_words w WHERE {_SAME_WORDS})
+"""
+_MORE_LOOKS: Final = f"""
+INSERT INTO stored_looks
+SELECT {", ".join(f"n.{name}" for name in _MANY)}, w.words
+FROM looks_now n INNER JOIN look_words w ON {_SAME_WORDS}
 """
 _PUBLIC: Final = """
 CREATE OR REPLACE TABLE fieldset_facts AS

@@ -39,13 +39,13 @@ def stretches(engine: Engine, size: int) -> list[Stretch]:
     ]
 
 
-def explain(engine: Engine, template: Template, policy: Policy, size: int = STRETCH) -> int:
+def explain(engine: Engine, template: Template, policy: Policy) -> int:
     """Put what explains into `explanations`, with what it claims; return how many verdicts that are.
 
     What failed is found later, once it is known of which looks anything is still to be said.
     """
     before = _count(engine, "explanations")
-    for stretch in stretches(engine, size):
+    for stretch in stretches(engine, STRETCH):
         engine.run(
             f"""INSERT INTO explanations
                 {_within(engine, template, policy, stretch)}
