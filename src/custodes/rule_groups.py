@@ -105,7 +105,7 @@ class Groups:
         key's number, later ones have numbers below zero.
         """
         later: list[tuple[int, datetime, int]] = []
-        before: int | None = None
+        before = None
         until = datetime.min  # noqa: DTZ901  # engine times are UTC without a zone
         part = last = 0
         for key, rule, time in self._engine.rows(_LONG):
@@ -160,9 +160,9 @@ def _taken(rule: Rule, rows: int) -> str:
     which was written in order and from which nothing is deleted.
     """
     key = [_quoted(name) for name in rule.dedup_key]
-    level = (
-        f"list_position([{', '.join(map(_text, LEVELS))}], f.level) - 1" if "level" in rule.columns else LEVELS.index(rule.level)
-    )
+    level = str(LEVELS.index(rule.level))
+    if "level" in rule.columns:
+        level = f"list_position([{', '.join(map(_text, LEVELS))}], f.level) - 1"
     late = ""
     if rule.on == "residue":
         late = 'LEFT JOIN newcomers n ON n.actor = f.actor AND f.time < n."until"'

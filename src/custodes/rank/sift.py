@@ -108,13 +108,7 @@ class Sieve:
     def _chosen(self, engine: Engine) -> list[int]:
         scores = {"access": pa.array(self._scores.keys(), pa.int64()), "score": pa.array(self._scores.values(), pa.int64())}
         engine.table(_SCORES, pa.table(scores))
-        for statement in (
-            _GROUPS,
-            _SETS,
-            _TOLD,
-            _WEAK,
-            _BEST.format(most=self._most),
-        ):
+        for statement in (_GROUPS, _SETS, _TOLD, _WEAK, _BEST.format(most=self._most)):
             engine.run(statement)
         self._note(engine)
         self.cut = {str(rule): int(str(count)) for rule, count in engine.rows(_CUT)}
