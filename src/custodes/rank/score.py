@@ -165,7 +165,7 @@ def _large(engine: Engine, looks: int, method: str) -> Scored:
     times = [look.time for look in real]
     told = f"the first {len(times)} of {looks} looks by access id"
     recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, plain.FEATURES, trained.library(), told)
-    shares = trained.shares([margins[kind] for kind in order])
+    shares = trained.shares([margins[kind] for kind in order])  # they rise with the margins: the highest look has the highest share
     weights = {access: shares[place] for access, place in zip(found.accesses, found.places, strict=True)}
     return Scored(by_access, weights, "trained", f"{why}; {beyond}", rows, yardstick, recipe)
 
