@@ -19,20 +19,7 @@ from custodes.model.canonical import Json
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
 from custodes.model.run import Checkpoint, NotChecked, RankedBy, SourceCoverage, WatchRun
-from custodes.rank import (
-    again,
-    assemble,
-    coarse,
-    facts,
-    fairness,
-    lot_of_accesses,
-    order,
-    people,
-    ring_looks,
-    score,
-    sift,
-    suppress,
-)
+from custodes.rank import again, assemble, coarse, facts, fairness, lot_of_accesses, order, ring_looks, score, sift, suppress
 from custodes.rank import pictured as pictured_facts
 
 Say = Callable[[str], None]
@@ -118,8 +105,7 @@ def run(
     shown, cut = order.within_budget(ranked.campaigns, ranked.leads, budget=budget, quotas=quotas)
     shown, told = scored.reasoned().tell(shown, _of(shown, ranked.findings))
     held = order.loud_beyond(ranked.campaigns, shown)
-    about = people.about(engine)
-    pictured = pictured_facts.gather(engine, shown, about, printed)
+    pictured = pictured_facts.gather(engine, shown, printed)
     drawn = lot_of_accesses.draw(engine, rooms.signed_over, shown, pictured.accesses)
     return WatchRun(
         simulated=rooms.simulated,
@@ -142,7 +128,7 @@ def run(
         changes=seen.changes,
         same=seen.same,
         repeats=seen.repeats,
-        fairness=fairness.measure(engine, sieve.found, printed, about),
+        fairness=fairness.measure(engine, sieve.found, printed, pictured.about),
         not_checked=(*rooms.unconfirmed, *explained.not_checked, *shelf.not_checked),
         failed_rules=tuple(shelf.failed),
         coverage=rooms.coverage(engine),

@@ -52,8 +52,9 @@ _STRONGEST: Final = """select best.template, count(*) from (
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """Values for `model.run.WatchRun`."""
+    """Values for `model.run.WatchRun`, and the people of the window for who asks next."""
 
+    about: Mapping[str, people.About]
     since: datetime | None
     until: datetime | None
     accesses: int
@@ -67,15 +68,15 @@ class Pictured:
     waterfall: dict[str, int]
 
 
-def gather(
-    engine: Engine, shown: Sequence[Campaign], about: Mapping[str, people.About], printed: Callable[[str], str] = str
-) -> Pictured:
+def gather(engine: Engine, shown: Sequence[Campaign], printed: Callable[[str], str] = str) -> Pictured:
     """Return the values of one run. Cells: the pairs with most unexplained looks first, at most `MOST_CELLS`.
 
-    `about`: the people of the window; `printed`: a unit's path as it may be shown.
+    `printed`: a unit's path as it may be shown.
     """
+    about = people.about(engine)
     banded = sorted({actor for campaign in shown[:_BAND_CAMPAIGNS] for actor in campaign.actors})
     return Pictured(
+        about=about,
         since=_aware(people.first(about)),
         until=_aware(people.last(about)),
         accesses=sum(one.accesses for one in about.values()),
