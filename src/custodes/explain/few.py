@@ -8,11 +8,11 @@ Nothing on this page is a second opinion: a property test holds both ways to equ
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from custodes.explain.template import WEAKEST, Check, Template
+from custodes.explain.template import WEAKEST, Absence, Check, Template
 from custodes.explain.verdicts import REASON_TABLES, in_order, with_masks
 from custodes.model.policy import Policy
 
@@ -67,6 +67,7 @@ class Few:
         """Read from the whole context without which values a template has no candidate. `loaded`: tables that were loaded."""
         self._engine, self._policy = engine, policy
         self._tried = [template for template in in_order(templates) if not set(template.tables) - loaded]
+        self._by_code = {template.code: template for template in self._tried}
         self._near = {template.code: _Near(engine, template) for template in self._tried if template.near and not template.after}
         self._reasons_known = bool(loaded & REASON_TABLES)
         self._all_known = loaded >= REASON_TABLES
@@ -116,7 +117,9 @@ class Few:
             verdicts[_int(look)] = self._verdict(found[_int(look)], bare, None if copy is None else str(copy), said)
         return verdicts
 
-    def _verdict(self, found: Sequence[_Candidate], bare: bool, copy: str | None, absences: Iterable[object]) -> Verdict:
+    def _verdict(
+        self, found: Sequence[_Candidate], bare: bool, copy: str | None, absences: Sequence[tuple[Template, Absence]]
+    ) -> Verdict:
         """Conclude from the candidates of one look. `bare`: deliberate, and no reason is claimed that is found anywhere."""
         made = Verdict({(one.template, one.table, one.key) for one in found if one.explains})
         tried = [one for one in found if not one.explains]
@@ -145,15 +148,14 @@ class Few:
                 made.lacks |= {
                     (f"{one.template}:{check.lacks}", one.table, one.key) for check in self._checks(one.template, one.failed)
                 }
-        for template, absence in absences:  # type: ignore[misc]  # pairs, see `conclude`
+        for template, absence in absences:
             if template.code not in by and template.code not in best:
                 made.lacks.add((f"{template.code}:{absence.lacks}", None, None))
                 made.flags |= {(code, None, None) for code in absence.codes}
         return made
 
     def _checks(self, code: str, bits: int) -> list[Check]:
-        template = next(template for template in self._tried if template.code == code)
-        return [check for place, check in enumerate(template.checks) if bits >> place & 1]
+        return [check for place, check in enumerate(self._by_code[code].checks) if bits >> place & 1]
 
     def _broken(self, one: _Candidate, flag: str) -> set[Reason]:
         checks = self._checks(one.template, one.broken)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -99,15 +99,14 @@ def plain(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def _sorted(engine: Engine, expression: str) -> tuple[Any, Any]:
+def _sorted(engine: Engine, expression: str) -> tuple[memoryview[int], memoryview[int]]:
     """Return the sorted keys and the place of each, as whole numbers that lie packed in memory."""
     select = f"SELECT {expression} AS key, rowid AS place FROM holding"
     found = engine.fetch(f"SELECT key, place FROM ({select}) WHERE key IS NOT NULL ORDER BY key, place")
-    return _numbers(found.column("key").cast(pa.uint64())), _numbers(found.column("place").cast(pa.int64()))
+    return _numbers(found.column("key")), _numbers(found.column("place"))
 
 
-def _numbers(column: pa.ChunkedArray) -> Any:
-    array = column.combine_chunks()
+def _numbers(column: pa.ChunkedArray) -> memoryview[int]:
+    array = column.cast(pa.uint64()).combine_chunks()
     whole = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
-    code = "Q" if pa.types.is_unsigned_integer(whole.type) else "q"
-    return memoryview(whole.buffers()[1]).cast(code)[whole.offset : whole.offset + len(whole)]
+    return memoryview(whole.buffers()[1]).cast("Q")[whole.offset : whole.offset + len(whole)]
