@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from custodes.errors import BadRule
 from custodes.explain.template import WEAKEST, Absence, Check, Template
 from custodes.explain.verdicts import REASON_TABLES, in_order, with_masks
 from custodes.model.policy import Policy
@@ -64,7 +65,12 @@ class Few:
     """
 
     def __init__(self, engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str]) -> None:
-        """Read from the whole context without which values a template has no candidate. `loaded`: tables that were loaded."""
+        """Read from the whole context without which values a template has no candidate. `loaded`: tables that were loaded.
+
+        Raises `BadRule` for a template that reads its own verdicts: those of other looks would have to follow.
+        """
+        if own := [template.code for template in templates if template.repeat]:
+            raise BadRule(f"{own[0]} reads its own verdicts: a few looks cannot be asked by it")
         self._engine, self._policy = engine, policy
         self._tried = [template for template in in_order(templates) if not set(template.tables) - loaded]
         self._by_code = {template.code: template for template in self._tried}

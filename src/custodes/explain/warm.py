@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _LARGE: Final[Mapping[str, str]] = {
     "tickets": "SELECT *, hash(ticket) AS key_ticket, hash(subject) AS key_subject FROM tickets",
-    "assignments": "SELECT *, hash(ticket) AS key_ticket FROM assignments WHERE ticket IS NOT NULL",
+    "assignments": 'SELECT *, hash(ticket) AS key_ticket FROM assignments WHERE "case" IS NULL',
     "subjects": "SELECT *, hash(subject) AS key_subject FROM subjects",
 }
 """Tables of which a batch is laid only what it names: by subject, or by the reason that it claims."""
@@ -127,7 +127,7 @@ class Warm:
     def _hold_context(self) -> None:
         engine = self._engine
         self._large = {name: Held(engine, _LARGE[name], {key: key for key in _KEYS[name]}) for name in _LARGE}
-        engine.run("CREATE OR REPLACE TABLE case_assignments AS SELECT * FROM assignments WHERE ticket IS NULL")
+        engine.run('CREATE OR REPLACE TABLE case_assignments AS SELECT * FROM assignments WHERE "case" IS NOT NULL')
         for name in set(TABLES) - set(_LARGE):
             engine.run(f"CREATE OR REPLACE TABLE warm_{name} AS SELECT * FROM {name}")
 
