@@ -5,9 +5,7 @@ Nothing is analysed that was not recorded: every view stands on the stored rows,
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +13,7 @@ from custodes import explain, rule
 from custodes.engine import Engine, KeepingEngine
 from custodes.explain.kept import Keep
 from custodes.explain.views import Known
+from custodes.intake import no_cycle_search
 from custodes.model.canonical import Json
 from custodes.model.finding import Campaign, Finding
 from custodes.model.policy import Policy
@@ -51,19 +50,7 @@ class Rooms:
     keep: Keep | None = None
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Look for no garbage meanwhile: what a run makes lives to its end, and to go over it again and again costs seconds."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-@_uncollected()
+@no_cycle_search()
 def run(
     rooms: Rooms,
     *,
