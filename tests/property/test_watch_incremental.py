@@ -245,8 +245,8 @@ def _follow(base: Path, folder: Path, batches: list[Batch]) -> None:
     shutil.rmtree(home)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(batches=st.lists(BATCH, min_size=1, max_size=3))
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(batches=st.lists(BATCH, min_size=1, max_size=2))
 def test_what_is_told_as_it_comes_is_what_a_full_run_tells(base: Path, tmp_path: Path, batches: list[Batch]) -> None:
     _follow(base, tmp_path, batches)
 
