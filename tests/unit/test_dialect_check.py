@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from custodes.dialect import bind_sql, check_sql, output_columns, placeholders
+from custodes.dialect import Statement, bind_sql, check_sql, output_columns, placeholders, read_statement
 from custodes.errors import BadRule
 from custodes.model.views import VIEWS
 
@@ -192,3 +192,11 @@ def test_comments_do_not_reach_the_engine() -> None:
 def test_deep_nesting_is_refused_not_a_crash() -> None:
     with pytest.raises(BadRule):
         check_sql("SELECT " + "(" * 5000 + "access" + ")" * 5000 + " FROM looks", VIEWS)
+
+
+def test_a_statement_is_read_once_and_says_all_of_itself() -> None:
+    sql = "WITH a AS (SELECT actor, access FROM looks WHERE system = 'crm') SELECT access, actor AS who FROM a WHERE access > :least"
+    read = read_statement(sql, VIEWS, {"least": 3, "idle": 1})
+    assert read == Statement(output_columns(sql, VIEWS), frozenset(placeholders(sql, VIEWS)), bind_sql(sql, VIEWS, {"least": 3}))
+    assert (read.columns, read.placeholders) == (("access", "who"), {"least"})
+    assert read.text.endswith("access > 3")
