@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custodes.rank import ring_looks
-from custodes.rank.rings import LEAST_SCORE, LEAST_WEIGHT, WITHIN, Touch, firsts, ordered, rings, weights
+from custodes.rank.rings import (
+    LEAST_SCORE,
+    LEAST_WEIGHT,
+    WITHIN,
+    Ring,
+    Touch,
+    beyond_chance,
+    firsts,
+    opened,
+    ordered,
+    rings,
+    weights,
+)
 
 BEGAN = datetime(2026, 3, 2, 9)  # noqa: DTZ001  # engine times are UTC without a zone
 
@@ -66,6 +75,14 @@ def test_colleagues_weigh_a_third_and_strangers_who_meet_twice_more_than_twice_o
     assert weights(twice, {})["a", "b"] > 3 * apart
 
 
+COMPANY = [("y", f"y{place}") for place in range(5_000)]
+"""Somebody who opened five thousand people, so that a company is not made of a ring alone."""
+
+
+def _harvest(actor: str, count: int) -> list[tuple[str, str]]:
+    return [(actor, f"{actor}{place}") for place in range(count)]
+
+
 CROWD_OF_OTHERS = [(f"{side}{place}", f"o{place}") for place in range(40) for side in ("x", "y")]
 """Forty subjects on whom two strangers each met once: a company in which sharing is nothing special."""
 
@@ -84,21 +101,39 @@ def test_two_who_open_very_many_share_some_by_chance_and_are_no_pair() -> None:
     assert ("a", "b") not in weights(firsts(_touches(*both, *many, *met, *CROWD_OF_OTHERS)), {})
 
 
-def _opened(touches: list[Touch]) -> tuple[Counter[str], int]:
-    """How many subjects each opened, and how many anybody."""
-    return Counter(actor for actor, _ in {(one.actor, one.subject) for one in touches}), len({one.subject for one in touches})
+def _kept(ring: Ring, touches: list[Touch]) -> list[Ring]:
+    return beyond_chance([ring], firsts(touches), *opened(touches))
 
 
 def test_two_alone_are_no_ring_if_one_of_them_opens_so_many_that_chance_ties_them() -> None:
-    company = [("z", f"z{place}") for place in range(500)]
     both = [(actor, subject) for actor in ("a", "b") for subject in ("s", "t", "u")]
-    harvest = [("a", f"a{place}") for place in range(300)]
-    few, many = _touches(*company, *both), _touches(*company, *both, *harvest)
+    few, many = _touches(*COMPANY, *both), _touches(*COMPANY, *both, *_harvest("a", 300))
     (ring,) = rings(firsts(few), weights(firsts(few), {}))
-    assert list(ring_looks.beyond_chance([ring], *_opened(few))) == [ring]
-    assert list(ring_looks.beyond_chance([ring], *_opened(many))) == []
-    three = replace(ring, actors=("a", "b", "c"))
-    assert list(ring_looks.beyond_chance([three], *_opened(many))) == [three]
+    assert _kept(ring, few) == [ring]
+    assert _kept(ring, many) == []
+
+
+def test_of_a_ring_of_busy_people_only_what_most_of_them_share_is_told() -> None:
+    shared = [(actor, subject) for actor in "abcd" for subject in ("s", "t")]
+    met = [pair for place in range(30) for pair in ((f"{'abc'[place % 3]}", f"m{place}"), (f"{'bcd'[place % 3]}", f"m{place}"))]
+    busy = [pair for actor in "abcd" for pair in _harvest(actor, 30)]
+    touches = _touches(*COMPANY, *shared, *met, *busy, apart=timedelta(minutes=1))
+    own = firsts(touches)
+    strong = dict.fromkeys((("a", "b"), ("b", "c"), ("c", "d")), 10 * LEAST_WEIGHT)
+    (ring,) = rings(own, strong)
+    assert set(ring.subjects) == {"s", "t"} | {f"m{place}" for place in range(30)}
+    (kept,) = _kept(ring, touches)
+    assert (kept.actors, kept.subjects, len(kept.looks)) == (("a", "b", "c", "d"), ("s", "t"), 8)
+    assert _whole([touch for touch in touches if touch.look in kept.witnesses], kept.actors)
+
+
+def test_who_met_a_ring_by_chance_alone_is_no_part_of_it() -> None:
+    shared = [(actor, subject) for actor in "abc" for subject in ("s", "t", "u")]
+    touches = _touches(*COMPANY, *shared, ("z", "v"), ("a", "v"), *_harvest("z", 400), apart=timedelta(minutes=1))
+    strong = dict.fromkeys((("a", "b"), ("b", "c"), ("a", "z")), 10 * LEAST_WEIGHT)
+    (ring,) = rings(firsts(touches), strong)
+    (kept,) = _kept(ring, touches)
+    assert (ring.actors, kept.actors) == (("a", "b", "c", "z"), ("a", "b", "c"))
 
 
 def test_a_crowd_is_cut_to_the_ring_within_it_or_falls_apart() -> None:

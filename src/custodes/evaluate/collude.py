@@ -90,7 +90,7 @@ def evaluate(path: Path, seeds: Sequence[int], say: Callable[[str], None]) -> di
             results += [(ring.shape, _found(ring, [*background, *own], units)) for ring, own in injected]
             shared = rings.firsts(background)
             pairs = rings.weights(shared, units)
-            false_rings.append(len(rings.rings(shared, pairs)))
+            false_rings.append(len(rings.beyond_chance(rings.rings(shared, pairs), shared, *rings.opened(background))))
     days = (TEST[1] - TEST[0]).days
     return {
         "schema": "custodes.evaluation/1",
@@ -141,7 +141,7 @@ def _found(ring: Planted, touches: Sequence[rings.Touch], units: Mapping[str, fr
     pairs = rings.weights(soft, units)
     return {
         "ring weight": _judged(ring, pairs),
-        "told as a ring": _told(ring, rings.rings(soft, pairs)),
+        "told as a ring": _told(ring, rings.beyond_chance(rings.rings(soft, pairs), soft, *rings.opened(touches))),
         "shared subjects, score above .1": _judged(ring, _counts(soft)),
         "shared subjects, all accesses": _judged(ring, _counts(everything)),
     }

@@ -6,7 +6,7 @@ Who opens a copy meets everybody in it at once, and everybody else who opens it:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -51,7 +51,7 @@ def build(engine: Engine, weights: Mapping[int, int]) -> None:
     opened = {str(human): int(str(count)) for human, count in engine.rows(_OPENED)}
     everybody = int(str(engine.rows(_SUBJECTS)[0][0]))
     rows = []
-    for ring in beyond_chance(rings.rings(shared, pairs), opened, everybody):
+    for ring in rings.beyond_chance(rings.rings(shared, pairs), shared, opened, everybody):
         name = sha256("\n".join(ring.actors).encode()).hexdigest()[:16]
         rows += [(name, *subjects[look], ring.weight, int(look in ring.witnesses)) for look in ring.looks]
     columns = list(zip(*sorted(rows), strict=True)) or [()] * len(_SCHEMA)
@@ -62,20 +62,6 @@ def build(engine: Engine, weights: Mapping[int, int]) -> None:
         engine.run(f"drop table {name}")
 
 
-def beyond_chance(found: Iterable[rings.Ring], opened: Mapping[str, int], everybody: int) -> Iterator[rings.Ring]:
-    """Leave out two alone who share no more than two who open so many share by chance; three or more are no such chance.
-
-    `opened`: actor → subjects that little explains; `everybody`: subjects that anybody opened so.
-    """
-    for ring in found:
-        own = [opened[actor] for actor in ring.actors]
-        if len(own) > _ALONE or len(ring.subjects) * everybody >= _TIMES * own[0] * own[1]:
-            yield ring
-
-
-_ALONE: Final = 2
-_TIMES: Final = 20
-"""Times what drawing from all subjects would give; within one line of work chance gives several times as much."""
 _SCHEMA: Final = pa.schema(
     [("ring", pa.string()), ("access", pa.int64()), ("subject", pa.string()), ("weight", pa.int64()), ("witness", pa.int32())]
 )

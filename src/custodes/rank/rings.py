@@ -6,8 +6,9 @@ some by chance: several times what drawing would give is taken off. Two people o
 A pair whose two sides both meet the same third actor is lifted by half of the weaker tie: a ring is more than its pairs.
 
 The strongest pairs make components. One that is too large for a ring is cut at its weaker ties until the rest is small enough, or
-falls apart altogether. Each is told by the smallest set of looks that holds it together. Values in, values out; no dependence on
-the order of looks; weights are whole numbers, thousandths of the formula's.
+falls apart altogether. People who open very many meet two by two all the time, and hardly ever most of them on the same few: of
+what a ring shares, that is kept which so many of it share beyond chance. Each is told by the smallest set of looks that holds it
+together. Values in, values out; no dependence on the order of looks; weights are whole numbers, thousandths of the formula's.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ CROWD: Final = 12
 """Actors in a component beyond which it is cut."""
 _BEYOND: Final = 5
 """Times what chance would give the rest of both actors' looks; those who do like work draw from a smaller pool."""
+_TIMES: Final = 4
+"""Times what chance would give, in that smaller pool, from which on two share subjects for another reason. For each one more in a
+ring as many times again: of many possible rings the largest was picked.
+"""
 _ONE_UNIT: Final = 3
 _THIRD: Final = 0.5
 
@@ -121,12 +126,59 @@ def rings(shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int]) 
             for subject in sorted(met)
             if met[subject] >= 2
         }
-        if len(own) < LEAST_SUBJECTS:
-            continue
-        weight = sum(pairs[pair] for pair in combinations(actors, 2) if pair in pairs)
-        looks = tuple(sorted(touch.look for touches in own.values() for touch in touches))
-        found.append(Ring(actors, tuple(sorted(own)), weight, looks, _witnesses(actors, own)))
+        if len(own) >= LEAST_SUBJECTS:
+            found.append(_ring(own, sum(pairs[pair] for pair in combinations(actors, 2) if pair in pairs)))
     return sorted(found, key=lambda ring: (-ring.weight, ring.actors))
+
+
+def opened(touches: Iterable[Touch]) -> tuple[dict[str, int], int]:
+    """Return actor → how many subjects it looked at with little reason, and how many subjects anybody did."""
+    found = {(touch.actor, touch.subject) for touch in touches if touch.score > LEAST_SCORE}
+    return Counter(actor for actor, _ in found), len({subject for _, subject in found})
+
+
+def beyond_chance(
+    found: Iterable[Ring], shared: Mapping[str, Mapping[str, Touch]], reach: Mapping[str, int], everybody: int
+) -> list[Ring]:
+    """Return the rings with the subjects, and the actors on these, that so many of a ring share where chance gives far fewer.
+
+    `shared`: what the rings were made of; `reach`, `everybody`: see `opened`. Chance: each actor draws as many subjects as it
+    opened from a fifth of all, since those who do like work draw from a smaller pool. A ring of which nothing is left is left out.
+    """
+    pool = max(everybody / _BEYOND, 1.0)
+    kept = []
+    for ring in found:
+        looks = set(ring.looks)
+        own = {subject: [touch for touch in shared[subject].values() if touch.look in looks] for subject in ring.subjects}
+        core = _core(own, [min(reach[actor] / pool, 1.0) for actor in ring.actors], pool)
+        if core:
+            kept.append(_ring(core, ring.weight))
+    return kept
+
+
+def _core(own: Mapping[str, list[Touch]], shares: Sequence[float], pool: float) -> dict[str, list[Touch]]:
+    """Return the subjects that at least so many share, for the least number at which chance gives far fewer; or none."""
+    chance, least = _chance(shares), _TIMES * (len(shares) - 1) * pool
+    for many in range(2, len(shares) + 1):
+        core = {subject: touches for subject, touches in own.items() if len(touches) >= many}
+        if len(core) >= max(LEAST_SUBJECTS, least * sum(chance[many:])):
+            return core
+    return {}
+
+
+def _chance(shares: Sequence[float]) -> list[float]:
+    """Return the chances that none, one, two … of these actors opened a subject, each of them with its share, on its own."""
+    found = [1.0]
+    for share in shares:
+        found = [one * (1 - share) + other * share for one, other in zip([*found, 0.0], [0.0, *found], strict=True)]
+    return found
+
+
+def _ring(own: Mapping[str, Sequence[Touch]], weight: int) -> Ring:
+    """Put together what these subjects tie. The looks on each subject are of different actors, in the order of their names."""
+    actors = tuple(sorted({touch.actor for touches in own.values() for touch in touches}))
+    looks = tuple(sorted(touch.look for touches in own.values() for touch in touches))
+    return Ring(actors, tuple(sorted(own)), weight, looks, _witnesses(actors, own))
 
 
 def _groups(pairs: Mapping[Pair, int]) -> list[tuple[str, ...]]:
