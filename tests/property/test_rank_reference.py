@@ -162,8 +162,7 @@ def test_rings_are_those_of_all_looks_that_little_explains(engine: Engine, world
             units[one.human].add(one.unit)
     shared = rings.firsts(touches)
     found = rings.rings(shared, rings.weights(shared, {human: frozenset(own) for human, own in units.items()}))
-    opened = Counter(human for human, _ in {(one.human, one.subject) for one in bare})
-    told = list(ring_looks.beyond_chance(found, {str(human): n for human, n in opened.items()}, len({one.subject for one in bare})))
+    told = rings.beyond_chance(found, shared, *rings.opened(touches))
     expected = {
         (bare[look].access, bare[look].subject, ring.weight, look in ring.witnesses) for ring in told for look in ring.looks
     }
