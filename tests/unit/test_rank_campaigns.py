@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from custodes.model.finding import Campaign, Evidence, Finding
 from custodes.rank.assemble import Facts, Place, rank, route
-from custodes.rank.campaigns import group
+from custodes.rank.campaigns import BROAD, group
 from custodes.rank.order import lot, within_budget
 from custodes.rank.sentence import campaign_sentence, common_unit, listed
 
@@ -64,6 +64,22 @@ def test_a_shared_subject_alone_binds_no_strangers() -> None:
 def test_a_finding_about_a_group_binds_its_actors() -> None:
     ring = finding("ring", "a-1", "s-1", actors=("a-1", "a-2"))
     assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1"), ring], {})) == 1
+
+
+MANY = tuple(f"s-{number}" for number in range(BROAD))
+
+
+def test_what_speaks_of_very_many_people_swallows_nothing_that_speaks_of_one() -> None:
+    broad, narrow = finding("broad", "a-1", *MANY, rule="D12"), finding("narrow", "a-1", "s-1", rule="D02", level="high")
+    assert sorted(map(sorted, names(group([broad, narrow], {})))) == [["broad"], ["narrow"]]
+    assert names(group([finding("few", "a-1", *MANY[1:], rule="D12"), narrow], {})) == [{"few", "narrow"}]
+
+
+def test_breadth_by_two_rules_is_one_matter_and_holds_the_actors_weak_findings_of_nothing_else() -> None:
+    broad = [finding("broad", "a-1", *MANY, rule="D12"), finding("slow", "a-1", *MANY[::-1], "s-x", rule="D13", day=20)]
+    narrow = finding("narrow", "a-1", "s-1", rule="D02", level="high")
+    weak = [finding("w1", "a-1", "s-1", rule="D01", level="low"), finding("w2", "a-1", "s-2", rule="D01", level="low")]
+    assert sorted(map(sorted, names(group([*broad, narrow, *weak], {})))) == [["broad", "slow", "w2"], ["narrow", "w1"]]
 
 
 def test_a_note_that_nothing_was_missing_names_nobody_in_a_loud_campaign() -> None:

@@ -25,6 +25,9 @@ STRONG: Final = LEVELS.index("medium")
 RING: Final = "V9"
 """The code of looks that several actors share out, or share."""
 
+BROAD: Final = 25
+"""Subjects of one finding from which on it speaks of breadth: as many as D12 asks for."""
+
 NOBODY: Final = "unknown"
 """The actor of a finding that names nobody: it binds no two findings."""
 
@@ -60,12 +63,14 @@ def group(findings: Iterable[Finding], reasons: Reasons, copies: Copies = Mappin
     strong = [index for index, finding in enumerate(ordered) if _binds(finding)]
     hosts: dict[Key, list[int]] = defaultdict(list)
     for index in strong:
-        for key in (*_keys(ordered[index], reasons, copies), *_again(ordered[index])):
+        for key in (*_binding(ordered[index], reasons, copies), *_again(ordered[index])):
             before = latest.get(key)
             if before is not None and ordered[index].first - ordered[before].last <= PAUSE:
                 groups.join(before, index)
             if before is None or ordered[index].last >= ordered[before].last:
                 latest[key] = index
+    for index in sorted(strong, key=lambda index: _is_broad(ordered[index])):
+        for key in _keys(ordered[index], reasons, copies):
             hosts[key].append(index)
     _attach_weak(ordered, set(strong), hosts, groups, lambda finding: _keys(finding, reasons, copies))
     together: dict[int, list[Finding]] = defaultdict(list)
@@ -96,6 +101,18 @@ def _keys(finding: Finding, reasons: Reasons, copies: Copies) -> list[Key]:
         *cited(finding, reasons),
         *(("copy", copy) for copy in sorted(touched | set(finding.derived))),
     ]
+
+
+def _is_broad(finding: Finding) -> bool:
+    """Say whether one actor and very many people are told; a ring is told of several."""
+    return len(finding.actors) == 1 and finding.actors != (NOBODY,) and len(finding.subjects) >= BROAD
+
+
+def _binding(finding: Finding, reasons: Reasons, copies: Copies) -> list[Key]:
+    """Return what binds a strong finding to others of its kind."""
+    if _is_broad(finding):
+        return [("breadth", finding.actors[0])]
+    return _keys(finding, reasons, copies)
 
 
 def _again(finding: Finding) -> list[Key]:
