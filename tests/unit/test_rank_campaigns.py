@@ -66,6 +66,30 @@ def test_a_finding_about_a_group_binds_its_actors() -> None:
     assert len(group([finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-1"), ring], {})) == 1
 
 
+def test_findings_are_of_one_matter_if_they_share_half_of_what_the_smaller_one_tells() -> None:
+    border = finding("border", "a-1", *(f"s-{number}" for number in range(12)), rule="D05")
+
+    def tickets(shared: int) -> Finding:
+        subjects = [*(f"s-{number}" for number in range(shared)), *(f"t-{number}" for number in range(14))]
+        return finding("tickets", "a-1", *subjects, rule="D21")
+
+    assert names(group([border, tickets(6)], {})) == [{"border", "tickets"}]
+    assert len(group([border, tickets(5)], {})) == 2
+
+
+def test_a_weak_finding_joins_what_tells_at_least_half_of_it() -> None:
+    loud = finding("loud", "a-1", "s-1", level="high")
+    for others, together in ((1, 1), (2, 2)):
+        weak = finding("weak", "a-1", "s-1", *(f"t-{number}" for number in range(others)), rule="D21", level="low")
+        assert len(group([loud, weak], {})) == together
+
+
+def test_people_linked_to_somebody_are_told_with_this_somebody() -> None:
+    loud = finding("loud", "a-1", "s-1", rule="D10", level="high")
+    ball = finding("ball", "a-1", "s-1", rule="D03", level="low", linked_subjects=("l-1", "l-2", "l-3"))
+    assert names(group([loud, ball], {})) == [{"loud", "ball"}]
+
+
 MANY = tuple(f"s-{number}" for number in range(BROAD))
 
 
@@ -130,7 +154,7 @@ def test_a_ring_too_weak_to_be_told_alone_binds_the_actors_whom_it_ties() -> Non
     ring = finding("ring", "a-1", "s-1", "s-2", actors=("a-1", "a-2"), level="low", codes=("V9",))
     found = [finding("f1", "a-1", "s-1"), finding("f2", "a-2", "s-2")]
     assert len(group([*found, ring], {})) == 1
-    assert len(group([*found, replace(ring, flagged=("V9",))], {})) == 2
+    assert len(group([*found, replace(ring, flagged=("V9",))], {})) == 3
 
 
 def test_weak_findings_do_not_glue_campaigns_together() -> None:

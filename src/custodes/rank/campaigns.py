@@ -1,18 +1,20 @@
 """From findings to campaigns: actor set x subject set x window.
 
-Strong findings (`medium` and above) belong together when the same actor looked at the same subject, when one rule sees the same
-single actor again, when their actors cite the same broken reason, or when their looks made or opened the same copy, with no pause
-longer than `PAUSE`. A shared subject alone binds nobody: two strangers who each looked at a known person are two matters; rules
-that see a group say so in one finding. A ring (`RING`) binds the actors whom it ties even where it is too weak to be told alone.
-Other weak findings join the strong group of their own actor and subject, reason or copy; what is left is grouped by actor and
-subject. A note that nothing was missing brings nobody in: who did what was asked of them is not named beside those who did
-not. Grouping never depends on the order in which findings come.
+Strong findings (`medium` and above) belong together when the same actors looked at the same subjects, when their actors cite the
+same broken reason, both in at least half of what the smaller one tells; when one rule sees the same single actor again; or when
+their looks made or opened the same copy, with no pause longer than `PAUSE`. A shared subject alone binds nobody: two strangers
+who each looked at a known person are two matters; rules that see a group say so in one finding. What is told of one actor and
+very many people (`BROAD`) binds such findings about this actor and no others: it would swallow whatever else a heavy reader did.
+A ring (`RING`) binds the actors whom it ties even where it is too weak to be told alone. Other weak findings join the strong
+group whose matter at least half of them is, the broad ones last; what is left is grouped by actor and subject. A note that
+nothing was missing brings nobody in: who did what was asked of them is not named beside those who did not. Grouping never depends
+on the order in which findings come.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -59,20 +61,24 @@ def group(findings: Iterable[Finding], reasons: Reasons, copies: Copies = Mappin
     """Return the findings in groups, each sorted by (first, id); groups sorted by their first finding's id."""
     ordered = sorted(findings, key=lambda finding: (finding.first, finding.finding))
     groups = _Groups(len(ordered))
-    latest: dict[Key, int] = {}
+    keys = [_keys(finding, reasons, copies) for finding in ordered]
     strong = [index for index, finding in enumerate(ordered) if _binds(finding)]
+    earlier: dict[Key, list[int]] = defaultdict(list)
     hosts: dict[Key, list[int]] = defaultdict(list)
     for index in strong:
-        for key in (*_binding(ordered[index], reasons, copies), *_again(ordered[index])):
-            before = latest.get(key)
-            if before is not None and ordered[index].first - ordered[before].last <= PAUSE:
-                groups.join(before, index)
-            if before is None or ordered[index].last >= ordered[before].last:
-                latest[key] = index
+        for key in (*_binding(ordered[index], keys[index]), *_again(ordered[index])):
+            for before in reversed(earlier[key]):
+                one, other = ordered[before], ordered[index]
+                near = other.first - one.last <= PAUSE
+                if near and (_mostly(key, one, other, reasons) or _mostly(key, other, one, reasons)):
+                    groups.join(before, index)
+                    if key[0] not in other.actors:
+                        break  # those before it are in its group; a rule that is loud every day would be compared with itself
+            earlier[key].append(index)
     for index in sorted(strong, key=lambda index: _is_broad(ordered[index])):
-        for key in _keys(ordered[index], reasons, copies):
+        for key in keys[index]:
             hosts[key].append(index)
-    _attach_weak(ordered, set(strong), hosts, groups, lambda finding: _keys(finding, reasons, copies))
+    _attach_weak(ordered, hosts, groups, keys, reasons)
     together: dict[int, list[Finding]] = defaultdict(list)
     for index, finding in enumerate(ordered):
         together[groups.find(index)].append(finding)
@@ -108,11 +114,30 @@ def _is_broad(finding: Finding) -> bool:
     return len(finding.actors) == 1 and finding.actors != (NOBODY,) and len(finding.subjects) >= BROAD
 
 
-def _binding(finding: Finding, reasons: Reasons, copies: Copies) -> list[Key]:
+def _binding(finding: Finding, keys: Sequence[Key]) -> Sequence[Key]:
     """Return what binds a strong finding to others of its kind."""
-    if _is_broad(finding):
-        return [("breadth", finding.actors[0])]
-    return _keys(finding, reasons, copies)
+    return [("breadth", finding.actors[0])] if _is_broad(finding) else keys
+
+
+def _size(finding: Finding) -> int:
+    """Return how many pairs a finding tells; of people linked to somebody it tells that somebody."""
+    return len(finding.actors) * len(set(finding.subjects or finding.linked_subjects))
+
+
+def _shared(one: Finding, other: Finding) -> int:
+    """Return how many pairs of actor and subject two findings have in common."""
+    subjects = {*one.subjects, *one.linked_subjects} & {*other.subjects, *other.linked_subjects}
+    return len({*one.actors} & {*other.actors}) * len(subjects)
+
+
+def _mostly(key: Key, finding: Finding, other: Finding, reasons: Reasons) -> bool:
+    """Say whether most of a finding is the other's matter, where a pair or a reason that is cited is what they have in common."""
+    if key[0] in finding.actors:
+        return 2 * _shared(finding, other) >= _size(finding)
+    if not any(key in reasons.get(leaf, ()) for leaf in finding.leaves):
+        return True
+    own = set(cited(other, reasons))
+    return 2 * sum(not own.isdisjoint(reasons.get(leaf, ())) for leaf in finding.leaves) >= len(finding.leaves)
 
 
 def _again(finding: Finding) -> list[Key]:
@@ -123,17 +148,18 @@ def _again(finding: Finding) -> list[Key]:
 
 def _attach_weak(
     ordered: Sequence[Finding],
-    strong: set[int],
     hosts: Mapping[Key, Sequence[int]],
     groups: _Groups,
-    keys_of: Callable[[Finding], list[Key]],
+    keys: Sequence[Sequence[Key]],
+    reasons: Reasons,
 ) -> None:
     """Join each weak finding to the earliest strong one that it touches, else to the same actor and subject."""
     alone: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
     for index, finding in enumerate(ordered):
-        if index in strong:
+        if _binds(finding):
             continue
-        host = _host(finding, ordered, hosts, keys_of(finding))
+        offered = ((key, ordered[place], place) for key in keys[index] for place in hosts.get(key, ()))
+        host = _host(finding, offered, reasons)
         if host is not None and _is_met(finding) and not set(finding.actors) <= set(ordered[host].actors):
             host = None
         if host is None:
@@ -141,10 +167,10 @@ def _attach_weak(
         groups.join(host, index)
 
 
-def _host(finding: Finding, ordered: Sequence[Finding], hosts: Mapping[Key, Sequence[int]], keys: Iterable[Key]) -> int | None:
-    for key in keys:
-        for index in hosts.get(key, ()):
-            other = ordered[index]
-            if finding.first - other.last <= PAUSE and other.first - finding.last <= PAUSE:
-                return index
+def _host(finding: Finding, offered: Iterable[tuple[Key, Finding, int]], reasons: Reasons) -> int | None:
+    """Return the first strong finding near in time whose matter most of a weak one is."""
+    for key, other, place in offered:
+        near = finding.first - other.last <= PAUSE and other.first - finding.last <= PAUSE
+        if near and _mostly(key, finding, other, reasons):
+            return place
     return None

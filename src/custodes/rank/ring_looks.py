@@ -1,6 +1,7 @@
 """The view `ring_looks`: rings on what little explains, for the rule that tells them. The rule sees the ring, never a score.
 
 Who opens a copy meets everybody in it at once, and everybody else who opens it: that is one tie, not many, and other rules tell it.
+Nor do looks tie anybody whose one flaw is that their case was entered late: the case brought its readers together.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import pyarrow as pa
 from custodes.engine import Engine
 from custodes.rank import rings
 
+_LATE: Final = """select look from flags where code in ('V2', 'V3', 'V4') group by look
+  having min(case when code = 'V4' and evidence_table = 'cases' then 1 else 0 end) = 1"""
 _TOUCHES: Final = f"""create or replace temp table ring_touches as
   select r.subject, r.human, min({{'time': r.time, 'access': r.access, 'weight': w.weight}}) as first
   from residue r join ring_weights w on w.access = r.access
   where r.subject is not null and r.human is not null and r.public_only = 0 and coalesce(r.deliberate, true) and r.via = 'direct'
-    and w.weight > {rings.LEAST_SCORE}
+    and w.weight > {rings.LEAST_SCORE} and r.look not in ({_LATE})
   group by r.subject, r.human"""
 """The first look of each human at each subject among those that little explains."""
 _SHARED: Final = f"""select first.access, human, subject, first.time, first.weight from ring_touches
@@ -32,7 +35,7 @@ _UNITS: Final = "select distinct human, unit from looks where unit is not null a
 
 
 def build(engine: Engine, weights: Mapping[int, int]) -> None:
-    """Make `ring_looks`. `weights`: access → per mille, as the score says how little explains it. Reads `looks` and `residue`."""
+    """Make `ring_looks` from looks, residue and flags. `weights`: access → per mille, as the score says how little explains it."""
     units: dict[str, set[str]] = defaultdict(set)
     for human, unit in engine.rows(_UNITS):
         units[str(human)].add(str(unit))
