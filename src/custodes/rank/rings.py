@@ -34,7 +34,7 @@ CROWD: Final = 12
 """Actors in a component beyond which it is cut."""
 _BEYOND: Final = 5
 """Times what chance would give the rest of both actors' looks; those who do like work draw from a smaller pool."""
-_TIMES: Final = 4
+_TIMES: Final = 10
 """Times what chance would give, in that smaller pool, from which on two share subjects for another reason. For each one more in a
 ring as many times again: of many possible rings the largest was picked.
 """
