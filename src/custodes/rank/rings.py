@@ -115,12 +115,12 @@ def ordered(pairs: Mapping[Pair, int]) -> list[tuple[Pair, int]]:
 def rings(shared: Mapping[str, Mapping[str, Touch]], pairs: Mapping[Pair, int]) -> list[Ring]:
     """Return the groups that pairs of `LEAST_WEIGHT` or more tie, if they hang on `LEAST_SUBJECTS` or more; strongest first."""
     found = []
-    opened: dict[str, list[str]] = defaultdict(list)
+    subjects_of: dict[str, list[str]] = defaultdict(list)
     for subject, touches in shared.items():
         for actor in touches:
-            opened[actor].append(subject)
+            subjects_of[actor].append(subject)
     for actors in _groups(pairs):
-        met = Counter(subject for actor in actors for subject in opened[actor])
+        met = Counter(subject for actor in actors for subject in subjects_of[actor])
         own = {
             subject: [shared[subject][actor] for actor in actors if actor in shared[subject]]
             for subject in sorted(met)
