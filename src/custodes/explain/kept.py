@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from custodes.explain import duties, looks, touched, verdicts
-from custodes.model.arrow import context_schema
+from custodes.model.arrow import VIEW_TYPES, context_schema
 from custodes.model.run import Kept
 from custodes.model.tables import TABLES
 from custodes.model.views import VIEWS
@@ -40,13 +40,6 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "residue": ("look",),
 }
 _COPIES: Final = ("object", "subject", "certainty", "fieldset", "written")
-_TYPES: Final = {
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-}
 _NUMBERS: Final = {
     "look": pa.int64(),
     "access": pa.int64(),
@@ -382,7 +375,7 @@ def _small() -> dict[str, str]:
 
 def _files(engine: Engine, name: str, files: Sequence[str], columns: Sequence[str]) -> None:
     kinds = VIEWS["looks"]
-    schema = pa.schema([(column, _NUMBERS.get(column) or _TYPES[kinds.get(column, "VARCHAR")]) for column in columns])
+    schema = pa.schema([(column, _NUMBERS.get(column) or VIEW_TYPES[kinds.get(column, "VARCHAR")]) for column in columns])
     engine.parquet(name, files, schema)
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from custodes.explain import duties, looks, views
 from custodes.explain.few import Few, Verdict
 from custodes.explain.held import Grown, Held
-from custodes.model.arrow import ACCESSES, TOUCHES
+from custodes.model.arrow import ACCESSES, TOUCHES, VIEW_TYPES
 from custodes.model.tables import TABLES
 from custodes.model.views import VIEWS
 
@@ -47,15 +47,8 @@ _KEPT: Final = frozenset(
     | {"registered", "class_duties", "class_explained", "class_legal", "class_asks_legal", "class_fieldsets"}
 )
 """Tables that stay as they are in the engine; all others that a full run made are given back."""
-_TYPES: Final = {
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-}
-_LOOKS: Final = pa.schema([(name, _TYPES[kind]) for name, kind in VIEWS["looks"].items()])
-_REASONS: Final = pa.schema([(name, _TYPES[kind]) for name, kind in VIEWS["explanations"].items()])
+_LOOKS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["looks"].items()])
+_REASONS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["explanations"].items()])
 _COPIES: Final = "object, subject, certainty, fieldset, written"
 _KEY: Final = "CASE WHEN subject IS NOT NULL THEN hash(CAST(subject AS VARCHAR)) END"
 _LISTED: Final = ", ".join(VIEWS["looks"])

@@ -10,6 +10,14 @@ from custodes.model.tables import TABLES, Column
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 _TIME: Final = pa.timestamp("us", tz="UTC")
+VIEW_TYPES: Final = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "VARCHAR": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+"""The types of `custodes.model.views`, as Arrow; engine times are UTC without a zone."""
 
 ACCESSES: Final = pa.schema(
     [
