@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from custodes.cli import street
 from custodes.errors import ConfigError
-from custodes.ledger.hammer import _ORIGIN, _Reader, hammer
+from custodes.ledger.hammer import _ORIGIN, _Reader, commitment_at, hammer
 from custodes.ledger.leaf import NO_TAG, Kind
 from custodes.ledger.log import Log
 from custodes.ledger.signer import Signer
@@ -37,7 +37,7 @@ def _log(folder: Path, sizes: list[int], signer: Signer) -> Path:
     with Log.create(folder / "log", _ORIGIN, signer) as log:
         for size in sizes:
             with log.batch() as batch:
-                leaves = [(Kind.ACCESS, NO_TAG, number.to_bytes(32, "big")) for number in range(batch.first, size)]
+                leaves = [(Kind.ACCESS, NO_TAG, commitment_at(number)) for number in range(batch.first, size)]
                 batch.add_all(1, 1, leaves)
             log.publish()
     return folder / "log"

@@ -21,6 +21,7 @@ import pytest
 
 from custodes.ledger.checkpoint import read_unverified
 from custodes.ledger.fsck import fsck
+from custodes.ledger.hammer import commitment_at
 from custodes.ledger.leaf import decode
 from custodes.ledger.log import Log
 from custodes.ledger.proof import root_of
@@ -33,6 +34,7 @@ SIGNER = Signer("test.example/log", b"\x01" * 32, b"\x02" * 32)
 NURSERY = """
 import os, random, sys
 from pathlib import Path
+from custodes.ledger.hammer import commitment_at
 from custodes.ledger.leaf import NO_TAG
 from custodes.ledger.log import Log
 from custodes.ledger.signer import Signer
@@ -43,7 +45,7 @@ def write(seed, most):
         while True:
             with log.batch() as batch:
                 numbers = range(batch.first, batch.first + chance.randrange(1, most))
-                batch.add_all(500_000, 1, [(1, NO_TAG, number.to_bytes(32, "big")) for number in numbers])
+                batch.add_all(500_000, 1, [(1, NO_TAG, commitment_at(number)) for number in numbers])
             os.write(told, b"%d\\n" % log.size)
             if chance.random() < 0.3:
                 point = log.publish()
@@ -135,7 +137,7 @@ def _loop(folder: Path, kills: int, most: int) -> int:
                 assert (shown.size, shown.root) in [(record.size, record.root) for record in read_signed(folder / "signed")]
                 tail = [decode(entry) for entry in log.read(max(0, size - 5), size)]
                 assert [leaf.seq for leaf in tail] == list(range(max(0, size - 5), size))
-                assert [int.from_bytes(leaf.commit, "big") for leaf in tail] == list(range(max(0, size - 5), size))
+                assert [leaf.commit for leaf in tail] == [commitment_at(number) for number in range(max(0, size - 5), size)]
                 if turn % 3 == 0:
                     assert log.publish().size == size
             report = fsck(folder) if turn % 50 == 0 else None
@@ -179,8 +181,8 @@ def test_two_writers_killed_in_turn_share_one_history(tmp_path: Path) -> None:
                 seen |= published
     with Log.open(folder, SIGNER) as log:
         assert log.publish().size == log.size >= acknowledged > 0
-        numbers = [int.from_bytes(decode(entry).commit, "big") for entry in log.read(0, log.size)]
-        assert numbers == list(range(log.size))
+        found = [decode(entry).commit for entry in log.read(0, log.size)]
+        assert found == [commitment_at(index) for index in range(log.size)]
     assert seen.items() <= {record.size: record.root.hex() for record in read_signed(folder / "signed")}.items()
     report = fsck(folder)
     assert (report.exit_code, report.problems) == (0, [])

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ def _append_after(log: Log, size: int, count: int) -> None:
 WRITER = """
 import random, sys
 from pathlib import Path
+from custodes.ledger.hammer import commitment_at
 from custodes.ledger.leaf import NO_TAG
 from custodes.ledger.log import Log
 from custodes.ledger.signer import Signer
@@ -121,7 +123,7 @@ with Log.open(folder, Signer("hammer.example/log", b"\\x01" * 32, b"\\x02" * 32)
     while done < count:
         with log.batch() as batch:
             many = min(count - done, chance.choice((1, 7, 100, 900, 3000)))
-            batch.add_all(1, source, [(1, NO_TAG, at.to_bytes(32, "big")) for at in range(batch.first, batch.first + many)])
+            batch.add_all(1, source, [(1, NO_TAG, commitment_at(at)) for at in range(batch.first, batch.first + many)])
         print(batch.first, many, flush=True)
         done += many
         if chance.random() < 0.3:
@@ -134,18 +136,35 @@ def test_writing_processes_in_turn_and_readers_beside_them_agree_on_one_history(
     each = 24_000  # together more than a segment
     with Log.create(tmp_path / "log", SIGNER.name, SIGNER) as log:
         log.publish()
-    readers = [
-        subprocess.Popen([sys.executable, "-m", "custodes.ledger.hammer", "read", str(tmp_path), str(name)]) for name in range(2)
-    ]
-    command = [sys.executable, "-c", WRITER, str(tmp_path / "log")]
-    children = [
-        subprocess.Popen([*command, str(source), str(each)], stdout=subprocess.PIPE, text=True) for source in range(writers)
-    ]
-    told = [child.communicate(timeout=120)[0] for child in children]
-    assert [child.returncode for child in children] == [0] * writers
+    with ExitStack() as started:
+        readers = [
+            _start(started, "-m", "custodes.ledger.hammer", "read", str(tmp_path), str(name), stdout=None) for name in range(2)
+        ]
+        children = [_start(started, "-c", WRITER, str(tmp_path / "log"), str(source), str(each)) for source in range(writers)]
+        told = [child.communicate(timeout=120)[0] for child in children]
+        assert [child.returncode for child in children] == [0] * writers
+        _assert_all_stand(tmp_path, told, each)
+        (tmp_path / "stop").touch()
+        assert [reader.wait(120) for reader in readers] == [0, 0]
+    for name in range(2):
+        found = json.loads((tmp_path / f"reader-{name}").read_text())
+        assert found["problems"] == []
+        assert found["checkpoints"] == len(read_signed(tmp_path / "log/signed"))
+    report = fsck(tmp_path / "log")
+    assert (report.exit_code, report.problems, report.sources) == (0, [], writers)
+
+
+def _start(started: ExitStack, *arguments: str, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start a process that does not outlive the test, whatever the test meets."""
+    child = started.enter_context(subprocess.Popen([sys.executable, *arguments], stdout=stdout, text=True))
+    started.callback(child.kill)  # called before the process is waited for; nothing happens to one that has ended
+    return child
+
+
+def _assert_all_stand(tmp_path: Path, told: list[str], each: int) -> None:
+    """Nobody's entry is lost or doubled: each batch lies where its writer was told, and the batches fill the log."""
     with Log.open(tmp_path / "log", SIGNER) as log:
-        assert log.publish().size == writers * each
-        # Nobody's entry is lost or doubled: each batch lies where its writer was told, and the batches fill the log.
+        assert log.publish().size == len(told) * each
         ranges = []
         for source, lines in enumerate(told):
             done = 0
@@ -159,14 +178,6 @@ def test_writing_processes_in_turn_and_readers_beside_them_agree_on_one_history(
             assert done == each
     ranges.sort()
     assert [end for _, end in ranges[:-1]] == [start for start, _ in ranges[1:]]
-    (tmp_path / "stop").touch()
-    for name, reader in enumerate(readers):
-        assert reader.wait(120) == 0
-        found = json.loads((tmp_path / f"reader-{name}").read_text())
-        assert found["problems"] == []
-        assert found["checkpoints"] == len(read_signed(tmp_path / "log/signed"))
-    report = fsck(tmp_path / "log")
-    assert (report.exit_code, report.problems, report.sources) == (0, [], writers)
 
 
 @pytest.mark.slow
