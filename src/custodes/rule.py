@@ -20,8 +20,9 @@ from custodes.lines.whole import read_whole
 from custodes.model.finding import Finding
 from custodes.model.run import NotChecked, RuleUse
 from custodes.rule_file import TABLES_READ, Rule, read_rule, split_sentence
-from custodes.rule_findings import counted, findings
+from custodes.rule_findings import findings
 from custodes.rule_groups import Groups
+from custodes.rule_words import counted
 
 __all__ = ["SHELF", "TABLES_READ", "Rule", "ShelfRun", "load_shelf", "run_shelf"]
 

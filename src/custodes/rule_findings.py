@@ -18,19 +18,14 @@ import pyarrow as pa
 
 from custodes.engine import Engine
 from custodes.model.finding import Evidence, Finding
-from custodes.model.wording import category as category_words
-from custodes.model.wording import lacked
-from custodes.model.wording import reason as reason_words
 from custodes.model.words import LEVELS
-from custodes.rule_file import BUILT_IN, ROW, SPECIAL, Rule, split_sentence
+from custodes.rule_file import ROW, SPECIAL, Rule
+from custodes.rule_words import NO_HISTORY, Phrases, counted, listed, people, sentence, value, when
 
 Row = tuple[object, ...]
 
-_NAMED: Final = 3
-"""How many pseudonyms or values a sentence lists before it counts them."""
 _LOOKS: Final = "finding_looks"
 _ACCESSES: Final = "finding_accesses"
-_NO_HISTORY: Final = " No history: the record has known the reader for less than two weeks, so this stays low."
 
 
 @dataclass(slots=True)
@@ -159,36 +154,9 @@ def findings(engine: Engine, drafts: Sequence[Draft]) -> list[Finding]:
 
 def tell(drafts: Sequence[Draft], told: Sequence[Told], sets: Mapping[str, tuple[set[str], set[str]]]) -> list[Finding]:
     """Return the findings of groups from what is known of each, sorted by rule, first access and id. `sets`: see `fieldsets_of`."""
-    phrases = _Phrases(sets)
+    phrases = Phrases(sets)
     made = [_finding(draft, facts, phrases) for draft, facts in zip(drafts, told, strict=True)]
     return sorted(made, key=lambda finding: (finding.rule, finding.first, finding.finding))
-
-
-class _Phrases:
-    """Words that many findings share, each made once: what was read, what was missing, and how a rule's sentence is cut."""
-
-    def __init__(self, sets: Mapping[str, tuple[set[str], set[str]]]) -> None:
-        self._sets = sets
-        self._data: dict[frozenset[str], str] = {}
-        self._reasons: dict[tuple[object, ...], str] = {}
-        self._parts: dict[str, list[tuple[str, str, str]]] = {}
-
-    def data(self, fieldsets: set[str]) -> str:
-        key = frozenset(fieldsets)
-        if key not in self._data:
-            self._data[key] = _data(key, self._sets)
-        return self._data[key]
-
-    def reason(self, lacks: Sequence[tuple[str, str | None, str | None]], reasons: Sequence[str]) -> str:
-        key = (tuple(lacks), tuple(reasons))
-        if key not in self._reasons:
-            self._reasons[key] = _reason(lacks, reasons)
-        return self._reasons[key]
-
-    def parts(self, sentence: str) -> list[tuple[str, str, str]]:
-        if sentence not in self._parts:
-            self._parts[sentence] = split_sentence(sentence)
-        return self._parts[sentence]
 
 
 def _write_looks(engine: Engine, drafts: Sequence[Draft]) -> None:
@@ -275,7 +243,7 @@ def fieldsets_of(engine: Engine) -> dict[str, tuple[set[str], set[str]]]:
     return found
 
 
-def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
+def _finding(draft: Draft, told: Told, phrases: Phrases) -> Finding:
     rule = draft.rule
     leaves = tuple(sorted(_int(value) for value in draft.values("access")))
     accesses = tuple(told.ids.get(leaf, f"leaf {leaf}") for leaf in leaves)
@@ -285,17 +253,17 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
     times = [_time(value) for value in draft.values("time")]
     first, last = min(times).replace(tzinfo=UTC), max(times).replace(tzinfo=UTC)
     linked = tuple(sorted(set(subjects) - set(targets))) if "target" in draft.where else ()
-    people = targets if "target" in draft.where else subjects
+    whom = targets if "target" in draft.where else subjects
     words = {
-        "actors": _listed(actors, "actor"),
-        "subjects": _people(people),
-        "linked": _people(linked) if linked else "",
+        "actors": listed(actors, "actor"),
+        "subjects": people(whom),
+        "linked": people(linked) if linked else "",
         "looks": counted(len(leaves), "look"),
-        "when": _when(first, last),
+        "when": when(first, last),
         "data": phrases.data(told.fieldsets),
         "reason": phrases.reason(lacks, reasons),
     }
-    facts = {name: _value(draft.values(name), "") for name in draft.where if name not in ROW and name not in SPECIAL}
+    facts = {name: value(draft.values(name), "") for name in draft.where if name not in ROW and name not in SPECIAL}
     own, flagged = _codes(draft, told)
     nobody_known = bool(draft.new) and all(draft.unknown(row) for row in draft.rows)
     return Finding(
@@ -306,12 +274,12 @@ def _finding(draft: Draft, told: Told, phrases: _Phrases) -> Finding:
         level=draft.level(),
         confidence=rule.confidence,
         actors=actors,
-        subjects=people,
+        subjects=whom,
         accesses=accesses,
         leaves=leaves,
         first=first,
         last=last,
-        sentence=_sentence(phrases.parts(rule.sentence), draft, words) + (_NO_HISTORY if nobody_known else ""),
+        sentence=sentence(phrases.parts(rule.sentence), words, draft.values) + (NO_HISTORY if nobody_known else ""),
         codes=own + flagged,
         flagged=flagged,
         explained_by=reasons,
@@ -381,91 +349,6 @@ def _evidence(draft: Draft, told: Told, lacks: Sequence[tuple[str, str | None, s
             found[Evidence(lack_table, lack_key)] = None
     found.update(dict.fromkeys(row for _, row in told.reasons if row is not None))
     return tuple(found)
-
-
-def _sentence(template: Sequence[tuple[str, str, str]], draft: Draft, words: Mapping[str, str]) -> str:
-    parts = []
-    for before, name, noun in template:
-        parts.append(before)
-        if name in BUILT_IN:
-            parts.append(words[name])
-        elif name:
-            parts.append(_value(draft.values(name), noun))
-    return "".join(parts)
-
-
-def _value(values: Sequence[object], noun: str) -> str:
-    """Say a column: numbers by their largest (with their noun), times by their first, words as a list."""
-    numbers = [value for value in values if isinstance(value, int)]
-    if numbers:
-        most = max(numbers)
-        if noun == "minute" and most >= 120:
-            return counted(-(-most // 60), "hour")
-        return counted(most, noun) if noun else f"{most:,}"
-    times = [value for value in values if isinstance(value, datetime)]
-    if times:
-        return f"{_minute(min(times))} UTC"
-    return _listed(sorted(map(str, values)), noun or "value") if values else "unknown"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return "1 subject" or "1,003 subjects"."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") and noun[-2:] not in {"ay", "ey"} else f"{number:,} {noun}s"
-
-
-def _listed(words: Sequence[str], noun: str) -> str:
-    if len(words) > _NAMED:
-        return counted(len(words), noun)
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def _people(subjects: Sequence[str]) -> str:
-    return _listed(subjects, "subject") if subjects else "a person the log does not name"
-
-
-def _when(first: datetime, last: datetime) -> str:
-    start, end = _minute(first), _minute(last)
-    return f"on {start} UTC" if start == end else f"between {start} and {end} UTC"
-
-
-def _minute(time: datetime) -> str:
-    return time.isoformat(" ")[:16]  # ten times as fast as a format, and said of every finding
-
-
-def _data(fieldsets: Iterable[str], sets: Mapping[str, tuple[set[str], set[str]]]) -> str:
-    """Say what was read: classes of fields, then systems."""
-    categories: set[str] = set()
-    systems: set[str] = set()
-    for fieldset in fieldsets:
-        if fieldset in sets:
-            categories |= sets[fieldset][0]
-            systems |= sets[fieldset][1]
-    shown = sorted(categories - {"public"}) or sorted(categories)
-    named = [category_words(word) for word in shown]
-    what = f"{_and(named)} data" if named else "data"
-    return f"{what} in {_and(sorted(systems))}" if systems else what
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def _reason(lacks: Sequence[tuple[str, str | None, str | None]], reasons: Sequence[str]) -> str:
-    """Say what explains the looks, or the most telling things that no reason could offer, each with the rows that it is about."""
-    if reasons:
-        return "on record: " + _and([f"{reason_words(code)} ({code})" for code in reasons])
-    told: dict[str, list[str]] = {}
-    for token, table, key in lacks:
-        words = lacked(token)
-        if words not in told and len(told) == _NAMED - 1:
-            break
-        keys = told.setdefault(words, [])
-        if key:
-            keys.append(f"{(table or '').removesuffix('s')} {key}")
-    clauses = [words + (f" ({_listed(keys, 'row')})" if keys else "") for words, keys in told.items()]
-    return "; ".join(clauses) or "no reason is on record"
 
 
 def _words(draft: Draft, name: str) -> tuple[str, ...]:

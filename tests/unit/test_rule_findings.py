@@ -16,8 +16,8 @@ from custodes.engines.duckdb_engine import open_engine
 from custodes.model.finding import Evidence, Finding
 from custodes.model.tables import TABLES
 from custodes.rule import ShelfRun, load_shelf, run_shelf
-from custodes.rule_findings import counted
 from custodes.rule_trial import fill
+from custodes.rule_words import counted
 
 SHELF = {rule.code: rule for rule in load_shelf()}
 LOADED = set(TABLES)
