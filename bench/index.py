@@ -26,8 +26,9 @@ from pathlib import Path
 from custodes.ledger.index import verify_lookup
 from custodes.ledger.index_log import IndexLog, open_index
 from custodes.ledger.leaf import Kind, encode, hour_of
-from custodes.ledger.log import Log, frame
+from custodes.ledger.log import Log
 from custodes.ledger.months import Months
+from custodes.ledger.segments import frame
 from custodes.ledger.signer import Signer
 from custodes.ledger.trie import PAIR, build
 

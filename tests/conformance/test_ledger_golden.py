@@ -11,9 +11,10 @@ import pytest
 from custodes.ledger.checkpoint import open_checkpoint
 from custodes.ledger.fsck import fsck
 from custodes.ledger.leaf import NO_TAG, commitment, epoch_of, tag
-from custodes.ledger.log import Log, frame
+from custodes.ledger.log import Log
 from custodes.ledger.merkle import EMPTY_ROOT, fold, leaf_hashes
 from custodes.ledger.note import Note, Signature, parse_key, verify
+from custodes.ledger.segments import frame
 from custodes.ledger.signer import Signer
 
 SIGNER = Signer("custodes.example/golden/2026h2", bytes(range(32)), bytes(range(32, 64)))

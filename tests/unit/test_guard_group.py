@@ -182,7 +182,7 @@ def test_a_sync_that_fails_refuses_the_whole_group_and_nobody_gets_a_value(
     grant, sync, log = stage.granted(reveals=10), Disk.sync, stage.home.log()
 
     def refuse(self: Disk, descriptor: int) -> None:
-        if (descriptor == log._entries) == (failing == "ledger"):
+        if (descriptor == log._entries.descriptor) == (failing == "ledger"):
             raise NotDurable("input or output error")
         sync(self, descriptor)
 

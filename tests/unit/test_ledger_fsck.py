@@ -17,9 +17,9 @@ from custodes.ledger.checkpoint import Checkpoint
 from custodes.ledger.export import export
 from custodes.ledger.fsck import fsck
 from custodes.ledger.leaf import NO_TAG, Kind, encode, leaf_hash
-from custodes.ledger.log import Log, frame
+from custodes.ledger.log import Log
 from custodes.ledger.proof import Proof, inclusion, parse_proof
-from custodes.ledger.segments import Segments
+from custodes.ledger.segments import Segments, frame
 from custodes.ledger.signed import read_signed
 from custodes.ledger.signer import Signer
 from custodes.verify.check import check

@@ -14,9 +14,10 @@ from custodes.errors import ConfigError, LedgerRewritten, MissingSecret, PartMis
 from custodes.ledger.checkpoint import open_checkpoint
 from custodes.ledger.fsck import fsck
 from custodes.ledger.leaf import NO_TAG, Kind, decode, leaf_hash
-from custodes.ledger.log import Log, frame
+from custodes.ledger.log import Log
 from custodes.ledger.merkle import EMPTY_ROOT
 from custodes.ledger.note import parse, verify
+from custodes.ledger.segments import frame
 from custodes.ledger.signed import read_signed
 from custodes.ledger.signer import Signer
 
@@ -203,6 +204,21 @@ def test_a_torn_tail_is_cut_at_every_byte_and_complete_entries_stay(tmp_path: Pa
                 assert log.publish().size == cut // 98 + 1
                 assert fsck(tmp_path / "torn").exit_code == 0
         assert (tmp_path / "torn/seg/000000.log").read_bytes()[: cut // 98 * 98] == whole[: cut // 98 * 98]
+
+
+def half_of_an_entry(size: int) -> bytes:
+    """Return what a power cut may leave of a JSON entry: its start, and zeros to its end."""
+    return b'{"half":'.ljust(size, b"\0")
+
+
+def test_an_entry_that_ends_in_zeros_is_cut_as_long_as_nobody_has_signed_it(tmp_path: Path) -> None:
+    first = make(tmp_path / "log", 3)
+    with Log.open(tmp_path / "log", SIGNER) as second:
+        second.append_batch(half_of_an_entry(96), [0, 96])
+    add(first, 1)
+    assert first.publish().size == 4
+    first.close()
+    assert fsck(tmp_path / "log").exit_code == 0
 
 
 @pytest.mark.parametrize("cut", [0, 1, 97, 98, 293])

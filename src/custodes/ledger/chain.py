@@ -1,20 +1,13 @@
-"""Chains of leaves, one for each source: gap-free `seq`, `prev` naming the leaf before, and an hour that never falls.
-
-The record of the chains' ends at the last full segment (`edge`) saves reading the whole log at start; it can be made again.
-"""
+"""Chains of leaves, one for each source: gap-free `seq`, `prev` naming the leaf before, and an hour that never falls."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from custodes.ledger.leaf import NO_PREV, SIZE, VERSION, encode
-
-_HEADER: Final = "custodes.edge/1"
 
 
 class End(NamedTuple):
@@ -107,44 +100,6 @@ class Batch:
             keep(entry)
             keep_hash(leaf)
         self._fresh[source] = (seq - 1, prev)
-
-
-class Edge(NamedTuple):
-    """What `segments` full segments left open: hashes of the unfinished tiles of level 1 and above, and the chains' ends."""
-
-    segments: int
-    upper: list[bytes]
-    ends: dict[int, End]
-
-    def to_bytes(self) -> bytes:
-        """Return the edge as text, with a check sum."""
-        lines = [_HEADER, f"segments {self.segments}"]
-        lines += [f"level {level} {base64.b64encode(hashes).decode('ascii')}" for level, hashes in enumerate(self.upper, 1)]
-        lines += [f"source {source} {e.seq} {e.hour} {e.place} {e.head.hex()}" for source, e in sorted(self.ends.items())]
-        text = "".join(f"{line}\n" for line in lines).encode()
-        return text + sha256(text).hexdigest().encode() + b"\n"
-
-
-def parse_edge(data: bytes) -> Edge | None:
-    """Read what `Edge.to_bytes` gave; `None` if it is damaged or of another version (it can be made again)."""
-    text, check = data[:-65], data[-65:]
-    if check != sha256(text).hexdigest().encode() + b"\n" or not text.startswith(_HEADER.encode() + b"\n"):
-        return None
-    segments, upper, ends = 0, [], {}
-    try:
-        for line in text.decode().splitlines()[1:]:
-            match line.split(" "):
-                case ["segments", count]:
-                    segments = int(count)
-                case ["level", _, hashes]:
-                    upper.append(base64.b64decode(hashes, validate=True))
-                case ["source", source, seq, hour, place, head]:
-                    ends[int(source)] = End(int(seq), int(hour), int(place), bytes.fromhex(head))
-                case _:
-                    return None
-    except (ValueError, binascii.Error):
-        return None
-    return Edge(segments, upper, ends)
 
 
 def slices(buffer: bytes, offsets: Sequence[int]) -> list[bytes]:

@@ -18,8 +18,9 @@ from struct import Struct
 from typing import Final, Protocol
 
 from custodes.errors import CustodesError
-from custodes.ledger.chain import End, ends_of, parse_edge
+from custodes.ledger.chain import End, ends_of
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
+from custodes.ledger.edge import parse_edge
 from custodes.ledger.index_check import IndexReport, check_index
 from custodes.ledger.leaf import NO_PREV, SIZE, VERSION
 from custodes.ledger.merkle import EMPTY_ROOT, TILE_BYTES, leaf_hashes

@@ -8,6 +8,7 @@ Everything here reads; nothing is trusted before a root is computed from it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ SEGMENT: Final = 65_536
 MOST_ENTRY: Final = 65_535
 """Bytes of the longest entry. The shortest has one byte: a length of zero is an unwritten tail."""
 _STRIDE: Final = LEAF_SIZE + 2
+_LEAF_HEAD: Final = LEAF_SIZE.to_bytes(2, "big")
 
 
 class Segments:
@@ -99,6 +101,13 @@ def upper_count(segments: int) -> int:
         count += segments
         segments //= WIDTH
     return count
+
+
+def frame(entries: Sequence[bytes]) -> bytes:
+    """Return entries as a segment (and an entry bundle) holds them: u16 length and bytes each."""
+    if set(map(len, entries)) == {LEAF_SIZE}:
+        return _LEAF_HEAD + _LEAF_HEAD.join(entries)
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
 
 
 def bounds(data: bytes) -> list[int]:
