@@ -221,6 +221,19 @@ def test_an_entry_that_ends_in_zeros_is_cut_as_long_as_nobody_has_signed_it(tmp_
     assert fsck(tmp_path / "log").exit_code == 0
 
 
+def test_what_another_has_signed_is_never_cut_although_it_ends_in_zeros(tmp_path: Path) -> None:
+    behind = make(tmp_path / "log", 3)
+    with Log.open(tmp_path / "log", SIGNER) as other:
+        other.append_batch(half_of_an_entry(96), [0, 96])
+        signed = other.publish()
+    assert (behind.checkpoint.size, signed.size) == (3, 4)
+    add(behind, 1)
+    assert behind.read(3, 4) == [half_of_an_entry(96)]
+    assert behind.publish().size == 5
+    behind.close()
+    assert fsck(tmp_path / "log").exit_code == 0
+
+
 @pytest.mark.parametrize("cut", [0, 1, 97, 98, 293])
 def test_a_log_shorter_than_what_was_signed_is_refused(tmp_path: Path, cut: int) -> None:
     make(tmp_path / "log", 3).close()

@@ -51,8 +51,9 @@ class Signing:
         self._descriptor = -1
 
     def size(self) -> int:
-        """Return the size of the checkpoint that this object believes in."""
-        return self.last.size
+        """Return the size that was signed last by whichever process, also if this object has not come to believe in it yet."""
+        newest, _ = read_last(self._path, os.fstat(self._descriptor).st_size)
+        return max(self.last.size, newest.size)
 
     def believe(self, entries: Entries) -> None:
         """Compare and swap, first half: the last record of `signed` is the one this object believes in, or is checked now.
