@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from custodes import dialect
+from custodes.dialect import nodes
 from custodes.engine import Engine
 from custodes.engines.duckdb_engine import MACROS, open_engine
 from custodes.errors import EngineUnavailable
@@ -134,4 +134,4 @@ def test_limits_are_those_that_were_asked_for(engine: Engine) -> None:
 
 
 def test_every_macro_of_the_dialect_is_in_the_engine() -> None:
-    assert set(MACROS) == dialect.MACROS
+    assert set(MACROS) == nodes.MACROS

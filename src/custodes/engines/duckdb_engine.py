@@ -24,7 +24,7 @@ MACROS: Final = {
     "day_number": ("t", "date_diff('day', DATE '1970-01-01', CAST(t AS DATE))"),
     "minute_number": ("t", "epoch_us(t) // 60000000"),
 }
-"""What engines spell differently, under the names of `custodes.dialect.MACROS`: whole days and whole minutes since 1970 in UTC."""
+"""What engines spell differently, under the names of `dialect.nodes.MACROS`: whole days and whole minutes since 1970 in UTC."""
 
 _INCOMING: Final = "incoming rows"
 _SERIAL = itertools.count()

@@ -22,7 +22,7 @@ _BODIES: Final = {
     "day_number": "CAST(datediff(CAST({0} AS DATE), DATE '1970-01-01') AS BIGINT)",
     "minute_number": "unix_micros(CAST({0} AS TIMESTAMP_LTZ)) DIV 60000000",
 }
-"""The macros of `custodes.dialect.MACROS` as Spark spells them."""
+"""The macros of `dialect.nodes.MACROS` as Spark spells them."""
 
 _SETTINGS: Final = {
     "spark.sql.session.timeZone": "UTC",

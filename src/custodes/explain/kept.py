@@ -392,7 +392,7 @@ def _program() -> str:
     rooms: Sequence[tuple[str, Callable[[str], bool]]] = (
         ("custodes.explain", lambda name: name.endswith(".py")),
         ("custodes.model", lambda name: name in {"views.py", "tables.py", "arrow.py", "policy.py", "datamap.py"}),
-        ("custodes", lambda name: name == "dialect.py"),
+        ("custodes.dialect", lambda name: name.endswith(".py")),
     )
     texts = []
     for room, wanted in rooms:
