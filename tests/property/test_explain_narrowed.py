@@ -204,7 +204,7 @@ class Drawn:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_narrowing_changes_no_verdict(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables, shelf = Drawn(seed).tables(), load_templates()
-    every = [replace(template, quick="", alive={}, near={}) for template in shelf]
+    every = [replace(template, quick="", steps=(), alive={}, near={}) for template in shelf]
     found: list[dict[str, list[Any]]] = []
     with open_engine(memory_mb=400, threads=1, directory=tmp_path) as engine:
         for templates, stretch in ((shelf, quickly.STRETCH), (shelf, 7), (every, quickly.STRETCH)):

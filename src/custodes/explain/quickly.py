@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from custodes.explain.template import Template
+from custodes.explain.template import STEP, Template
 from custodes.model.policy import Policy
 
 if TYPE_CHECKING:
@@ -45,15 +45,32 @@ def explain(engine: Engine, template: Template, policy: Policy) -> int:
     What failed is found later, once it is known of which looks anything is still to be said.
     """
     before = _count(engine, "explanations")
+    asked = make_steps(engine, template, policy, "alive_{name}")
     for stretch in stretches(engine, STRETCH):
         engine.run(
             f"""INSERT INTO explanations
                 {_within(engine, template, policy, stretch)}
                 SELECT look, access, subject, '{template.code}', strength, evidence_table, evidence_key, claimed = 1
-                FROM ({template.bound_quick(policy)}) found"""
+                FROM ({asked}) found"""
         )
         _put_together(engine, template.code, stretch)
+    drop_steps(engine, template)
     return _count(engine, "explanations") - before
+
+
+def make_steps(engine: Engine, template: Template, policy: Policy, source: str = STEP) -> str:
+    """Make the tables of a template's steps; return what is asked over them, which reads each step as `source`."""
+    for step in template.in_steps(policy)[0]:
+        engine.run(f"CREATE OR REPLACE TABLE {STEP.format(name=step.name)} AS {step.text}")
+        engine.run(f"CREATE OR REPLACE VIEW alive_{step.name} AS SELECT * FROM {STEP.format(name=step.name)}")
+    return template.in_steps(policy, source)[1]
+
+
+def drop_steps(engine: Engine, template: Template) -> None:
+    """Give the tables of a template's steps back."""
+    for name in template.steps:
+        engine.run(f"DROP VIEW alive_{name}")
+        engine.run(f"DROP TABLE {STEP.format(name=name)}")
 
 
 def _within(engine: Engine, template: Template, policy: Policy, stretch: Stretch) -> str:

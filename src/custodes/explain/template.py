@@ -19,12 +19,15 @@ from typing import Any, Final
 import yaml
 
 from custodes.dialect import bind_sql, check_sql, output_columns
+from custodes.dialect.steps import Step, in_steps
 from custodes.errors import BadRule
 from custodes.model.policy import Policy
 from custodes.model.tables import STORED_EXTRA, TABLES
 from custodes.model.views import VIEWS
 
 SCHEMA: Final = "custodes.rule/1"
+STEP: Final = "step_{name}"
+"""How the table of a step is called."""
 WEAKEST: Final = 2
 """The least strength that explains."""
 _FIRST: Final = ("look", "evidence_table", "evidence_key", "strength", "claimed")
@@ -80,11 +83,12 @@ class Absence:
 class Template:
     """One declared way in which an access may be fine. `tables`: without them there is no verdict.
 
-    Three keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has
+    Four keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has
     no candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain;
     then `sql` is asked only for looks of which something is still to be said, and claims only a row that the look's reason names.
-    `alive`: a context table → a condition on its row `r` without which `quick` finds nothing in the row for looks from `:since` to
-    `:until`, both ends within.
+    `steps`: parts of the WITH of `quick`, or else of `sql`, that are made into tables first, once for the whole record. `alive`: a
+    context table or a step → a condition on its row `r` without which `quick` finds nothing in the row for looks from `:since` to
+    `:until`, both ends within; a step that others are made of has none, and tables that only steps read need none.
     """
 
     code: str
@@ -99,6 +103,7 @@ class Template:
     after: tuple[str, ...] = ()
     repeat: bool = False
     quick: str = ""
+    steps: tuple[str, ...] = ()
     alive: Mapping[str, str] = field(default_factory=dict)
     near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     params: Mapping[str, Parameter] = field(default_factory=dict)
@@ -115,9 +120,24 @@ class Template:
         return _bound(self.quick, self._values(policy))
 
     def bound_alive(self, since: datetime, until: datetime, policy: Policy | None = None) -> dict[str, str]:
-        """Return for each table of `alive` the SELECT of its rows that can explain a look between these times (naive UTC)."""
-        values = self._values(policy)
-        return {table: _bound(_alive(table, condition, since, until), values) for table, condition in self.alive.items()}
+        """Return for each table of `alive` the SELECT of its rows that can explain a look between these times (naive UTC).
+
+        A step is read from the table that `STEP` names.
+        """
+        values, made = self._values(policy), self._made(policy)
+        known = {**READABLE, **{STEP.format(name=name): columns for name, columns in made.items()}}
+        found = {}
+        for table, condition in self.alive.items():
+            source = STEP.format(name=table) if table in made else table
+            found[table] = bind_sql(_alive(source, known[source], condition, since, until), known, dict(values))
+        return found
+
+    def in_steps(self, policy: Policy | None = None, source: str = STEP) -> tuple[list[Step], str]:
+        """Return `steps` in their order and what then is asked (of `quick`, or else of `sql`), reading them from `source`."""
+        return _in_steps(self.bound_quick(policy) if self.quick else self.bound(policy), self.steps, source)
+
+    def _made(self, policy: Policy | None) -> dict[str, tuple[str, ...]]:
+        return {step.name: output_columns(step.alone, READABLE) for step in self.in_steps(policy)[0]} if self.steps else {}
 
     def _values(self, policy: Policy | None) -> tuple[tuple[str, int], ...]:
         values = {}
@@ -127,10 +147,10 @@ class Template:
         return tuple(values.items())
 
 
-def _alive(table: str, condition: str, since: datetime, until: datetime) -> str:
+def _alive(table: str, columns: Collection[str], condition: str, since: datetime, until: datetime) -> str:
     for name, moment in (("since", since), ("until", until)):
         condition = condition.replace(f":{name}", f"TIMESTAMP '{moment.isoformat(sep=' ')}'")
-    return f"SELECT {', '.join(f'r.{_quoted(column)}' for column in READABLE[table])} FROM {table} r WHERE {condition}"
+    return f"SELECT {', '.join(f'r.{_quoted(column)}' for column in columns)} FROM {table} r WHERE {condition}"
 
 
 def _quoted(column: str) -> str:
@@ -140,6 +160,11 @@ def _quoted(column: str) -> str:
 @cache
 def _bound(sql: str, values: tuple[tuple[str, int], ...]) -> str:
     return bind_sql(sql, READABLE, dict(values))
+
+
+@cache
+def _in_steps(text: str, names: tuple[str, ...], source: str) -> tuple[list[Step], str]:
+    return in_steps(text, names, source)
 
 
 def load_templates(extra: Path | None = None) -> list[Template]:
@@ -163,7 +188,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe reader, the one written in C where it was built: ten times as fast."""
 _PAGES: Final = ("finds", "why", "innocent", "forger_needs", "known_gaps", "since", "strength")
 _KEYS: Final = frozenset(
-    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "alive", "near", "params"}
+    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "steps", "alive", "near", "params"}
     | {"sql", "checks", "absent"}
     | {"sentence", "tests", *_PAGES}
 )
@@ -191,7 +216,8 @@ def parse(text: str, name: str) -> Template:
         after=_words(body.get("after"), name),
         repeat=body.get("repeat") is True,
         quick=str(body.get("quick") or ""),
-        alive=_conditions(body.get("alive"), name),
+        steps=_words(body.get("steps"), name),
+        alive=_conditions(body.get("alive"), _words(body.get("steps"), name), name),
         near={column: _words(entry, name) for column, entry in (body.get("near") or {}).items()},
         params={key: _parameter(entry, f"{name}: {key}") for key, entry in (body.get("params") or {}).items()},
         pages={key: body[key] for key in _PAGES if key in body},
@@ -239,8 +265,8 @@ def _verify_speed(template: Template) -> None:
             raise BadRule("quick is for a template that reads no verdicts and flags no relation")
 
 
-def _conditions(entry: object, name: str) -> dict[str, str]:
-    found = _known(entry or {}, TABLES, f"{name}: alive")
+def _conditions(entry: object, steps: Collection[str], name: str) -> dict[str, str]:
+    found = _known(entry or {}, {*TABLES, *steps}, f"{name}: alive")
     return {table: _text(found, table, f"{name}: alive") for table in found}
 
 

@@ -150,9 +150,12 @@ def _try(engine: Engine, template: Template, policy: Policy) -> int:
 
 def _find_candidates(engine: Engine, template: Template, policy: Policy, source: str) -> None:
     """Make `candidates` of the looks in `source`."""
-    sql = with_masks(template, template.bound(policy))
+    staged = source == "looks" and not template.quick
+    sql = with_masks(template, quickly.make_steps(engine, template, policy) if staged else template.bound(policy))
     within = "" if source == "looks" else f"WITH looks AS (SELECT * FROM {source}) "
     engine.run(f"CREATE OR REPLACE TABLE candidates AS {within}{sql}")
+    if staged:
+        quickly.drop_steps(engine, template)
 
 
 def _keep_failing(engine: Engine, template: Template) -> None:
