@@ -128,9 +128,9 @@ def feed(home: Path, batches: list[list[object]]) -> dict[str, object]:
 
 def _full(home):  # type: ignore[no-untyped-def]  # a home
     """Return CPU seconds, accesses, and what a full run tells by the rules that stand on single looks, each group of it."""
-    from custodes import explain, rule
+    from custodes import explain, rule, watching
 
-    used, rooms = _cpu(), home.rooms()
+    used, rooms = _cpu(), watching.rooms(home)
     rooms.build_views(rooms.engine, None, None, None)
     explain.run(rooms.engine, rooms.templates, rooms.policy, rooms.loaded)
     single = [entry for entry in rooms.rules if entry.reach == "look"]

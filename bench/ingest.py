@@ -137,9 +137,9 @@ def baseline(path: Path) -> tuple[int, float]:
 
 def ingest(path: Path, folder: Path) -> dict[str, Any]:
     """Ingest the file into a fresh home with the command's own code; return CPU seconds, counts and peak memory."""
-    from custodes.home import Home
+    from custodes.home_making import make_home
 
-    with Home.create(folder / "home") as home:
+    with make_home(folder / "home") as home:
         home.adopt("datamap.yaml", DATAMAP)
         few = folder / "few.json"
         make(few, 200, seed=9)

@@ -51,12 +51,13 @@ def digests(engine) -> dict[str, str]:  # type: ignore[no-untyped-def]  # an eng
 def explain(home: Path, *, digest: bool) -> dict[str, object]:
     """Views, then every template and the verdicts."""
     from custodes import explain as room
+    from custodes import watching
     from custodes.home import Home
 
     clock = Clock()
     with Home.open(home) as opened:
         clock.mark("open")
-        rooms = opened.rooms()
+        rooms = watching.rooms(opened)
         clock.mark("views")
         rooms.build_views(rooms.engine, None, None)
         clock.mark("explain")
@@ -82,12 +83,13 @@ def watch(home: Path, *, digest: bool) -> dict[str, object]:
     from hashlib import sha256
 
     from custodes import watch as street
+    from custodes import watching
     from custodes.home import Home
 
     clock = Clock()
     with Home.open(home) as opened:
         clock.mark("open")
-        rooms = opened.rooms()
+        rooms = watching.rooms(opened)
         done = street.run(rooms, say=clock.mark)
         clock.mark("")
         told = digests(rooms.engine) if digest else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from custodes import watching
 from custodes.explain.warm import Sources
 from custodes.follow import Ground
 from custodes.guard.book import GRANT, REVIEW, Book
@@ -21,7 +22,7 @@ def ground(home: Home, *, keep: bool = False) -> Ground:
     home.intake().take_in()
     manifest = home.accesses().manifest()
     # One thread: what a few looks ask for is too little to be shared out.
-    rooms = home.rooms(keep=keep, accesses=Accesses(home.path / "accesses", manifest), threads=1)
+    rooms = watching.rooms(home, keep=keep, accesses=Accesses(home.path / "accesses", manifest), threads=1)
     judged = Sources(home.accesses(), home.registry(), home.datamap, rooms.policy, rooms.templates, rooms.loaded)
     return Ground(rooms, judged, manifest)
 

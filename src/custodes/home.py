@@ -12,8 +12,6 @@ A key is opened when a room needs it and never leaves the objects it was handed 
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
@@ -21,26 +19,24 @@ from functools import cached_property, partial
 from hashlib import blake2b, sha256
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from custodes.errors import LedgerRewritten, MissingSecret, Refused
+from custodes.ledger.leaf import Kind, decode, record_commitment, tag_key
 from custodes.minimise.pseudonym import Pseudonyms
 from custodes.model.canonical import Json
 from custodes.model.datamap import DataMap
 from custodes.model.policy import Policy
-from custodes.settings import FILE, SCHEMA, LedgerSettings, Settings, read_settings, read_yaml, refuse_to_overwrite, yaml_of
+from custodes.settings import Settings, read_settings, read_yaml, yaml_of
 
 if TYPE_CHECKING:
-    from custodes import watch
     from custodes.context.tables import ContextStore
-    from custodes.engine import Engine, KeepingEngine
+    from custodes.engine import KeepingEngine
     from custodes.intake import Intake
     from custodes.ledger.checkpoint import Checkpoint
     from custodes.ledger.index_log import IndexLog
     from custodes.ledger.log import Log
     from custodes.ledger.witness_quorum import Publisher
-    from custodes.model import run
-    from custodes.model.run import SourceCoverage
     from custodes.protected.hsm import TokenKey
     from custodes.protected.registry import Registry
     from custodes.store.accesses import Accesses
@@ -51,59 +47,16 @@ if TYPE_CHECKING:
     from custodes.store.released import Releases
     from custodes.store.vault import Vault
 
-_KEYS: Final = ("pseudonym", "registry", "vault", "display")
-_ERASURE_LEAF, _POLICY_LEAF, _HEARTBEAT = 6, 7, 9
-_FOLDERS: Final = ("ledger", "accesses", "context", "rejected", "vault")
-
 
 class Home:
     """One home on disk. Use as a context manager; rooms are opened when first asked for and closed with it."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        """Callers use `create` or `open`."""
+        """Callers use `open`, or `home_making.make_home`."""
         self.path = path
         self.settings = settings
         self._log: Log | None = None
         self._index: IndexLog | None = None
-
-    @classmethod
-    def create(cls, path: str | Path, simulated: bool = False, approvers: Mapping[str, str] | None = None) -> Home:
-        """Make a home in a new or empty folder. Its first leaf says for good whether it is simulated.
-
-        `approvers`: company id → public key (hex) of those who may ask for and approve erasures; they stand in the second leaf, and
-        there is no other way to a first key. Raises `ConfigError` if the folder holds anything: a home is never overwritten.
-        """
-        from custodes.guard.enrolment import first_record, public_key
-        from custodes.ledger.disk import Disk
-        from custodes.ledger.log import Log
-        from custodes.ledger.signer import Signer
-
-        folder = Path(path)
-        keys = {actor: public_key(text) for actor, text in (approvers or {}).items()}
-        if keys:
-            first_record(keys)  # raises before anything is made
-        refuse_to_overwrite(folder)
-        disk = Disk()
-        disk.make_folder(folder)
-        for name in (*_FOLDERS, "keys"):
-            disk.make_folder(folder / name)
-        origin = f"custodes.local/{secrets.token_hex(8)}"
-        signer = Signer.generate(origin)
-        disk.replace(folder / "keys" / "signing.key", signer.to_bytes())
-        disk.replace(folder / "keys" / "log.pub", "".join(f"{key.vkey()}\n" for key in signer.keys).encode())
-        for name in _KEYS:
-            disk.replace(folder / "keys" / f"{name}.key", secrets.token_bytes(32))
-        text = f'schema = "{SCHEMA}"\n\n[ledger]\norigin = "{origin}"\n'
-        disk.replace(folder / "custodes.new.toml", text.encode())
-        home = cls(folder, Settings(ledger=LedgerSettings(origin=origin)))
-        home._log = Log.create(folder / "ledger" / "log", origin, signer)
-        home.record(_POLICY_LEAF, {"what": "home", "simulated": simulated, "origin": origin})
-        if keys:
-            home.record(_POLICY_LEAF, first_record({home.pseudonyms.of("actor", actor): key for actor, key in keys.items()}))
-        home.index()
-        home.log().publish()
-        disk.rename(folder / "custodes.new.toml", folder / FILE)  # from here on it is a home
-        return home
 
     @classmethod
     def open(cls, path: str | Path) -> Home:
@@ -131,8 +84,6 @@ class Home:
     def simulated(self) -> bool:
         """Whether the home's first leaf says *simulated*; settings cannot change it. Else raises `LedgerRewritten`."""
         import msgspec
-
-        from custodes.ledger.leaf import decode, record_commitment
 
         first = next(iter(self.vault().own_records()), None)
         if first is None or self.log().size < 1:
@@ -176,7 +127,7 @@ class Home:
             return False
         Disk().replace(file, document)
         self.__dict__[name.removesuffix(".yaml")] = parsed
-        self.record(_POLICY_LEAF, {"what": name, "sha256": sha256(document).hexdigest()})
+        self.record(Kind.POLICY, {"what": name, "sha256": sha256(document).hexdigest()})
         return True
 
     # — rooms —
@@ -197,7 +148,7 @@ class Home:
         if self._index is None:
             folder = self.path / "ledger" / "index"
             key = self.path / "keys" / "index.key"
-            self._index = open_index(self.log(), folder, key, lambda what: self.record(_POLICY_LEAF, what))
+            self._index = open_index(self.log(), folder, key, lambda what: self.record(Kind.POLICY, what))
         return self._index
 
     @cached_property
@@ -207,7 +158,7 @@ class Home:
 
         file, strict = self.settings.ledger.witnesses, self.settings.ledger.publish == "strict"
         witnesses = read_witnesses(self.path / file, strict=strict) if file else None
-        return Publisher(self.path / "ledger", witnesses, lambda what: self.record(_POLICY_LEAF, what))
+        return Publisher(self.path / "ledger", witnesses, lambda what: self.record(Kind.POLICY, what))
 
     def vault(self) -> Vault:
         """The sealed memory."""
@@ -217,7 +168,6 @@ class Home:
 
     def tag_key(self, subject: str) -> bytes | None:
         """Return k_tag of a subject (pseudonym), or None if no access of it was recorded, or it was erased."""
-        from custodes.ledger.leaf import tag_key
         from custodes.store.subject_keys import Wrapping, find_key
 
         found = find_key(self.vault(), Wrapping(self._table_key()), subject)
@@ -270,7 +220,7 @@ class Home:
                 ranges: Json = [list(pair) for pair in expiring.ranges]
                 what: dict[str, Json] = {"what": "expiry", "section": "raws", "before": before.isoformat(), "ranges": ranges}
                 # Before this line nothing is destroyed; after it the record says that it will be.
-                self.record(_ERASURE_LEAF, what)
+                self.record(Kind.ERASURE, what)
             eraser.expire_raws(before)
             return expiring
 
@@ -342,51 +292,6 @@ class Home:
             publish=self.checkpoint,
         )
 
-    def rooms(self, *, keep: bool = False, accesses: Accesses | None = None, threads: int | None = None) -> watch.Rooms:
-        """Everything that the main path stands on. The caller closes `engine`. `keep`: with the verdicts of earlier runs."""
-        from custodes import explain, own_use, watch
-        from custodes.explain import granted, views, wholeness
-        from custodes.explain.kept import Ground, Keep
-        from custodes.guard.plan import REVEAL
-        from custodes.ledger.signed import first_beyond
-        from custodes.ledger.witness_quorum import recorded_gaps
-        from custodes.model.run import NotChecked
-        from custodes.store.released import access_id
-
-        self.intake().take_in()
-        context, accesses, registry = self.context(), accesses or self.accesses(), self.registry()
-        shelf = own_use.noted_shelf(self.path, self.own_leaves(), self.record)
-        loaded = granted.Granted(context, self.own_leaves(), partial(self.pseudonyms.once, "ref"))
-        names = own_use.Names(partial(access_id, self._record_key()), partial(self.pseudonyms.once, "ref"))
-        readers = [(system, self.pseudonyms.once("actor", REVEAL)) for system in sorted(self.settings.guard.databases)]
-        point = self.checkpoint()
-
-        def build(engine: Engine, since: datetime | None, until: datetime | None, known: views.Known | None = None) -> None:
-            own = wholeness.Own(own_use.own_record(self.own_leaves(), names), readers)
-            rest = self.datamap, self.policy, registry
-            views.build(engine, accesses, loaded, *rest, since=since, until=until, own=own, known=known)
-
-        engine = self.engine(threads)
-        ground = Ground.of(self.policy, self.datamap, engine, loaded.tables)
-        return watch.Rooms(
-            engine=engine,
-            build_views=build,
-            policy=self.policy,
-            loaded=context.tables() | loaded.tables,
-            templates=explain.load_templates(),
-            rules=shelf,
-            checkpoint=_shown(point),
-            signed_over=lambda index: _shown(first_beyond(self.path / "ledger" / "log" / "signed", index)),
-            coverage=lambda _: self.coverage(),
-            rejected=self.rejected(),
-            unconfirmed=tuple(NotChecked("the record's witnesses", gap.text()) for gap in recorded_gaps(self.path / "ledger")),
-            simulated=self.simulated,
-            score=self.settings.rank.score,
-            memory=own_use.memory(self.desk().findings(), self.own_leaves(), self.tag_key),
-            record_score=lambda recipe, digest: own_use.note_score(self.own_leaves(), self.record, recipe, digest),
-            keep=Keep(self.derived(), accesses, context, ground) if keep else None,
-        )
-
     # — the record —
 
     def record(self, kind: int, what: Mapping[str, Json], now: datetime | None = None) -> int:
@@ -422,40 +327,12 @@ class Home:
         """
         index, now = self.index(), datetime.now(UTC)
         if (over := index.month_to_close(now)) is not None:
-            self.record(_HEARTBEAT, {"what": "month", "closed": over}, now)
+            self.record(Kind.HEARTBEAT, {"what": "month", "closed": over}, now)
         point = self.publisher.publish(self.log())
         # A kill here leaves the index behind the log; the next call brings it up.
         index.publish(now, force=force, witnesses=self.publisher.witnesses)
         self.publisher.note(index.log)
         return point
-
-    def coverage(self) -> tuple[SourceCoverage, ...]:
-        """How much of each source names a subject, what such a log cannot show, and what intake noticed about it."""
-        from custodes.model.run import SourceCoverage
-
-        notes = self.notes()
-        return tuple(
-            SourceCoverage(
-                name,
-                state.tally.accesses,
-                state.tally.resolved,
-                tuple(state.cannot_see),
-                tuple(dict.fromkeys(note["text"] for note in notes if note["source"] == name)),
-            )
-            for name, state in sorted(self.accesses().manifest().sources.items())
-        )
-
-    def rejected(self) -> dict[str, int]:
-        """Rejected records by reason, over all sources. Needs no key."""
-        counts: dict[str, int] = {}
-        for state in self.accesses().manifest().sources.values():
-            for reason, count in state.tally.rejected.items():
-                counts[reason] = counts.get(reason, 0) + count
-        return counts
-
-    def notes(self) -> list[dict[str, str]]:
-        """What was noticed about the logs themselves (gaps, forged lines, changed settings): `source`, `kind`, `text`."""
-        return self.accesses().notes()
 
     def reveal_simulated(self, words: Iterable[str]) -> dict[str, str]:
         """Return company ids behind pseudonyms and access ids. Raises `Refused` unless the first leaf says *simulated*."""
@@ -466,6 +343,13 @@ class Home:
         found = vault.names(wanted)
         found.update(vault.source_ids(wanted))
         return found
+
+    @cached_property
+    def access_id(self) -> Callable[[str], str]:
+        """Names the access that goes with a decision: its number ("d-…") → the public id ("x-…")."""
+        from custodes.store.released import access_id
+
+        return partial(access_id, self._record_key())
 
     def _record_key(self) -> bytes:
         return blake2b(b"access ids", key=self._key("pseudonym"), digest_size=32).digest()
@@ -484,12 +368,3 @@ class Home:
             return (self.path / "keys" / name).read_bytes()
         except OSError as wrong:
             raise MissingSecret(f"keys/{name} cannot be read: {wrong.strerror}", hint="restore it from your key backup") from None
-
-
-def _shown(point: Checkpoint | None) -> run.Checkpoint | None:
-    """Return a checkpoint as values that a run may hold and print."""
-    from custodes.model import run
-
-    if point is None:
-        return None
-    return run.Checkpoint(point.origin, point.size, base64.b64encode(point.root).decode("ascii"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.intake import IngestReport
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Parsed
@@ -42,7 +42,7 @@ class Got:
         self.parsed: list[Parsed] = [parser.feed(chunk.raws) for chunk in SOURCE.read(str(DATA / FILE), Position())]
         self.drafts = {draft.raws[0].line: draft for parsed in self.parsed for draft in parsed.drafts}
         self.rejected = {item.raw.line: item.reason for parsed in self.parsed for item in parsed.rejected}
-        with Home.create(folder / "home") as home:
+        with make_home(folder / "home") as home:
             self.report: IngestReport = home.intake().read("access", [str(DATA / FILE)])
             with closing(home.engine()) as engine:
                 home.accesses().register(engine)

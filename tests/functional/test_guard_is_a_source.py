@@ -14,7 +14,7 @@ from gate_stage import OTHER, SUBJECT, SYSTEM
 from glass_stage import GlassStage
 from pgaudit_lines import as_json, audit, record
 
-from custodes import decisions, watch
+from custodes import decisions, watch, watching
 from custodes.cli.explain import ask
 from custodes.errors import Refused
 from custodes.guard.approval import APPROVE, sign
@@ -44,7 +44,7 @@ class Busy:
         self.lookups()
         self.stage.home.record(Kind.ERASURE, {"what": "erasure", "request": 3, "step": "done", "ranges": [[1, 2]]})
         self.reads()
-        rooms = self.stage.home.rooms()
+        rooms = watching.rooms(self.stage.home)
         with closing(rooms.engine) as engine:
             found = watch.run(rooms, budget=1000)
             self.outcomes = engine.rows(

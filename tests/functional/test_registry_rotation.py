@@ -19,6 +19,7 @@ from custodes.cli.guard.registry import command
 from custodes.cli.load import enrol
 from custodes.errors import InputError
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.model.policy import Policy
 from custodes.protected.lookups import DECOYS
 from custodes.protected.registry import Enrolment, Registry
@@ -39,7 +40,7 @@ class Rotating:
         self.folder, self.home = folder, folder / "home"
         self.key, self.rows = folder / "trustee.key", folder / "rows.json"
         public = run("keygen", self.key).output.strip()
-        Home.create(self.home).close()
+        make_home(self.home).close()
         file = self.home / "custodes.toml"
         file.write_text(f'{file.read_text()}\n[registry]\ntrustee = "{public}"\n')
         with Home.open(self.home) as home:
@@ -146,7 +147,7 @@ def test_the_list_s_length_tells_little() -> None:
 
 
 def test_without_a_trustee_no_list_is_kept(tmp_path: Path) -> None:
-    Home.create(tmp_path / "home").close()
+    make_home(tmp_path / "home").close()
     (tmp_path / "protected.csv").write_text("subject,class\nAnn,journalist\n")
     with Home.open(tmp_path / "home") as home:
         enrol(home, tmp_path / "protected.csv")

@@ -11,9 +11,10 @@ from random import Random
 
 import pytest
 
-from custodes import watch, world
+from custodes import watch, watching, world
 from custodes.cli.load import load_folder
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.model.run import WatchRun
 
 LATE = ("tickets", "assignments")
@@ -42,7 +43,7 @@ class Seen:
 def look(folder: Path) -> Seen:
     """Run the main path with a desk that knows nothing, so that only the rows and the context speak."""
     with Home.open(folder) as home:
-        rooms = replace(home.rooms(), score="cold")
+        rooms = replace(watching.rooms(home), score="cold")
         try:
             run = watch.run(rooms)
             ask = rooms.engine.rows
@@ -136,7 +137,7 @@ def tell(folder: Path, seed: int) -> Told:
     """Both homes are copies of one, so that the same ids get the same pseudonyms."""
     chance, exports = Random(seed), folder / "exports"
     world.build(["F01"], seed=seed, out=exports, size="tiny")
-    with Home.create(folder / "base", simulated=True):
+    with make_home(folder / "base", simulated=True):
         pass
     for name in ("whole", "steps"):
         shutil.copytree(folder / "base", folder / name)

@@ -16,6 +16,7 @@ from custodes import decisions
 from custodes.guard.approval import APPROVE, Statement, sign
 from custodes.guard.book import Asked
 from custodes.home import Home
+from custodes.home_making import make_home
 
 SUBJECT, OTHER = "customer-4711", "customer-4712"
 DAY = timedelta(days=1)
@@ -61,7 +62,7 @@ class Stage:
     def built(cls, folder: Path, *, simulated: bool = False) -> Stage:
         """Make the home, load its people, record the looks."""
         approvers = {name: public_of(name) for name in FIRST}
-        stage = cls(folder, Home.create(folder / "home", simulated=simulated, approvers=approvers))
+        stage = cls(folder, make_home(folder / "home", simulated=simulated, approvers=approvers))
         stage.load("staff", [staff_row(name) for name in PEOPLE])
         stage.look("reader", [SUBJECT], 3)
         stage.look("mole", [SUBJECT, OTHER], 1)

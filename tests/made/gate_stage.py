@@ -20,6 +20,7 @@ from custodes.guard.grants import Terms, name_of
 from custodes.guard.seams import Lease
 from custodes.guard.words import Identity, Released, Request
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.model.canonical import Json
 from custodes.protected.lookups import DECOYS
 
@@ -101,7 +102,7 @@ class GateStage:
     @classmethod
     def built(cls, folder: Path, settings: str = "") -> GateStage:
         """Make the home and load its company."""
-        home = Home.create(folder / "home", approvers={name: public_of(name) for name in FIRST})
+        home = make_home(folder / "home", approvers={name: public_of(name) for name in FIRST})
         home.adopt("policy.yaml", POLICY.encode())
         home.adopt("datamap.yaml", DATAMAP.encode())
         key = folder / "home" / "keys" / "registry.key"

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.ledger.fsck import fsck
 from custodes.store.contents import RAWS, Raws
 
@@ -56,7 +57,7 @@ def write(path: Path, lines: list[bytes]) -> Path:
 
 def new_home(path: Path, *, batch: int = 50) -> Path:
     """Make a home that records in batches of `batch`."""
-    Home.create(path).close()
+    make_home(path).close()
     set_batch(path, batch)
     return path
 

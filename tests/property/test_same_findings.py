@@ -15,7 +15,7 @@ from approval_stage import OLD, Stage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from custodes import watch
+from custodes import watch, watching
 from custodes.home import Home
 
 SUBJECTS = [f"customer-{number}" for number in range(12)]
@@ -67,7 +67,7 @@ def _found(home: Path, rows: list[dict[str, Any]], *, cuts: list[int], threads: 
             path = home.parent / f"part-{number}.ndjson"
             path.write_text("".join(f"{json.dumps(row)}\n" for row in rows[begin:end]))
             opened.intake().read("access", [str(path)])
-        rooms = opened.rooms()
+        rooms = watching.rooms(opened)
         try:
             run = watch.run(rooms)
         finally:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kept_run import judged
 
-from custodes import explain, follow, rule
+from custodes import explain, follow, rule, watching
 from custodes.explain.warm import Outdated
 from custodes.following import Basis, ground
 from custodes.home import Home
@@ -188,7 +188,7 @@ def test_kept_verdicts_are_those_of_a_full_run_long(base: Path, tmp_path: Path, 
 
 def _whole(home: Home) -> dict[str, Finding]:
     """What a full run tells by the rules that stand on single looks."""
-    rooms = home.rooms()
+    rooms = watching.rooms(home)
     try:
         rooms.build_views(rooms.engine, None, None, None)
         explain.run(rooms.engine, rooms.templates, rooms.policy, rooms.loaded)

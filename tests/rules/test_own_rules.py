@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from custodes import watching
 from custodes.engine import Engine
 from custodes.engines.duckdb_engine import open_engine
 from custodes.errors import BadRule, CustodesError
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.own_use import FOLDER, shelf_of
 from custodes.rule import load_shelf, run_shelf
 from custodes.rule_file import read_rule
@@ -70,23 +72,23 @@ def test_a_code_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_rules_of_a_home_are_on_its_shelf_and_the_shelf_is_recorded(tmp_path: Path) -> None:
-    with Home.create(tmp_path / "home") as home:
-        home.rooms().engine.close()
+    with make_home(tmp_path / "home") as home:
+        watching.rooms(home).engine.close()
         _own(home)
-        rooms = home.rooms()
+        rooms = watching.rooms(home)
         rooms.engine.close()
         assert [rule.code for rule in rooms.rules] == [*(rule.code for rule in load_shelf()), "X01"]
         assert [entry[-1] for entry in _rules_recorded(home)] == ["D22", "X01"]  # type: ignore[index]  # plain JSON
-        home.rooms().engine.close()
+        watching.rooms(home).engine.close()
         assert len(_rules_recorded(home)) == 2, "an unchanged shelf is not recorded again"
 
 
 def test_a_changed_rule_is_recorded_again(tmp_path: Path) -> None:
-    with Home.create(tmp_path / "home") as home:
+    with make_home(tmp_path / "home") as home:
         file = _own(home)
-        home.rooms().engine.close()
+        watching.rooms(home).engine.close()
         file.write_text(file.read_text().replace("default: 3", "default: 4"))
-        home.rooms().engine.close()
+        watching.rooms(home).engine.close()
         assert len(_rules_recorded(home)) == 2
 
 
@@ -101,13 +103,13 @@ def test_a_changed_rule_is_recorded_again(tmp_path: Path) -> None:
     ],
 )
 def test_own_rules_obey_the_same_checks(tmp_path: Path, old: str, new: str, words: str) -> None:
-    with Home.create(tmp_path / "home") as home:
+    with make_home(tmp_path / "home") as home:
         file = _own(home)
         file.write_text(file.read_text().replace(old, new))
         with pytest.raises(CustodesError, match=words):
             shelf_of(home.path)
         with pytest.raises(CustodesError, match=words):
-            home.rooms()
+            watching.rooms(home)
         assert _rules_recorded(home) == [], "nothing is judged by a shelf that is not whole"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.ledger.signed import first_beyond
 
 
 def test_the_first_checkpoint_over_an_entry_stays_the_same_whatever_is_recorded_and_signed_later(tmp_path: Path) -> None:
-    with Home.create(tmp_path / "home", simulated=True) as home:
+    with make_home(tmp_path / "home", simulated=True) as home:
         signed = home.path / "ledger" / "log" / "signed"
         before = home.checkpoint()
         assert first_beyond(signed, before.size) is None, "nothing has been signed over what is not yet recorded"

@@ -18,7 +18,7 @@ import pytest
 from approval_stage import seed_of
 from gate_stage import FIELD, OTHER, POLICY, SUBJECT, GateStage
 
-from custodes import decisions
+from custodes import decisions, watching
 from custodes.errors import InputError, NotDurable, Outage, Refused
 from custodes.guard.approval import DENY, sign
 from custodes.guard.book import GRANT
@@ -485,6 +485,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from gate_stage import GateStage
 from custodes.home import Home
+from custodes import watching
 from custodes.guard.grants import name_of
 from datetime import datetime
 with Home.open(sys.argv[2]) as home:
@@ -622,7 +623,7 @@ def test_grants_releases_and_refusals_reach_the_rules_from_the_record_and_a_load
     asked = stage.granted()
     stage.release(asked)
     stage.release(asked)
-    rooms = stage.home.rooms()
+    rooms = watching.rooms(stage.home)
     with closing(rooms.engine) as engine:
         rooms.build_views(engine, None, None)
         assert engine.rows("SELECT row_key, actor, subject FROM grants") == [

@@ -9,6 +9,7 @@ import pytest
 
 from custodes.errors import ConfigError, LedgerRewritten, MissingSecret, Refused, UnknownKey, WouldCreate
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.settings import Settings, settings_of
 
 ORIGIN = {"ledger": {"origin": "log.example/1"}}
@@ -16,13 +17,13 @@ ORIGIN = {"ledger": {"origin": "log.example/1"}}
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    Home.create(tmp_path / "home").close()
+    make_home(tmp_path / "home").close()
     return tmp_path / "home"
 
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_the_first_leaf_says_whether_the_home_is_simulated(tmp_path: Path, simulated: bool) -> None:
-    with Home.create(tmp_path / "home", simulated=simulated) as made:
+    with make_home(tmp_path / "home", simulated=simulated) as made:
         assert made.simulated is simulated
     with Home.open(tmp_path / "home") as opened:
         assert opened.simulated is simulated
@@ -30,7 +31,7 @@ def test_the_first_leaf_says_whether_the_home_is_simulated(tmp_path: Path, simul
 
 
 def test_another_first_record_does_not_make_a_home_simulated(tmp_path: Path, home: Path) -> None:
-    Home.create(tmp_path / "play", simulated=True).close()
+    make_home(tmp_path / "play", simulated=True).close()
     for name in ("vault/own", "vault/keys", "keys"):
         for file in (tmp_path / "play" / name).iterdir():
             if file.name not in ("signing.key", "log.pub"):
@@ -42,14 +43,14 @@ def test_another_first_record_does_not_make_a_home_simulated(tmp_path: Path, hom
 def test_a_home_is_never_overwritten(home: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     with pytest.raises(ConfigError, match="never overwritten"):
-        Home.create(home)
+        make_home(home)
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ConfigError, match="not empty"):
-        Home.create(tmp_path / "full")
+        make_home(tmp_path / "full")
     with pytest.raises(ConfigError, match="is a file"):
-        Home.create(tmp_path / "full" / "file")
+        make_home(tmp_path / "full" / "file")
 
 
 def test_nothing_is_created_that_was_not_asked_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from intake_reading import check, copy_home, ingest, new_home, records, rows, sealed_records, write
 from paired_source import put_on_shelf
 
+from custodes import watching
 from custodes.home import Home
 from custodes.store.manifest import Tally
 
@@ -132,7 +133,7 @@ def test_rejected_records_are_sealed_with_their_reason_and_counted_without_keys(
     with Home.open(home) as opened:
         (frame,) = opened.vault().rejected.frames()
         assert b"a secret" in frame.section(0)
-        assert opened.rejected() == report.rejected
+        assert watching.rejected(opened) == report.rejected
     for file in (home / "rejected").iterdir():
         assert b"secret" not in file.read_bytes()
 
@@ -143,8 +144,8 @@ def test_notes_are_recorded_in_the_ledger_and_readable_for_the_report(
     put_on_shelf(monkeypatch)
     ingest(home, write(tmp_path / "log", [b"S1 1 ann p1", b"gap 7", b"S1 2 ann p1"]), source="paired")
     with Home.open(home) as opened:
-        assert opened.notes() == [{"source": "paired", "kind": "gap", "text": "records are missing"}]
-        (coverage,) = opened.coverage()
+        assert opened.accesses().notes() == [{"source": "paired", "kind": "gap", "text": "records are missing"}]
+        (coverage,) = watching.coverage(opened)
         assert (coverage.accesses, coverage.resolved, coverage.notes) == (2, 2, ("records are missing",))
         kinds = [entry[1] for entry in opened.log().read(0, opened.log().size)]
     assert kinds.count(7) == 4  # the home itself, its index log, the coverage manifest, the notes

@@ -12,7 +12,7 @@ import pytest
 from custodes.engine import Engine
 from custodes.engines.duckdb_engine import open_engine
 from custodes.explain import wholeness
-from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.own_use import Names, own_record
 
 START = datetime(2026, 3, 2, 9, 0)  # noqa: DTZ001  # times of engines are UTC without a zone
@@ -96,7 +96,7 @@ def test_newcomers_are_new_in_a_record_that_was_kept_before(engine: Engine) -> N
 
 
 def test_a_use_of_custodes_is_recorded_once_an_hour_and_shown_to_rules(tmp_path: Path, engine: Engine) -> None:
-    with Home.create(tmp_path / "home") as home:
+    with make_home(tmp_path / "home") as home:
         before = home.log().size
         hour = datetime.now(UTC).hour
         home.note_use("explain", "x-1")

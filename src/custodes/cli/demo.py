@@ -59,9 +59,9 @@ def _build(exports: Path, seed: int, size: str) -> None:
 
 def _record(target: Path, exports: Path) -> None:
     from custodes.cli.load import load_folder
-    from custodes.home import Home
+    from custodes.home_making import make_home
 
-    with _step("2/5 every access recorded, sealed, minimised") as say, Home.create(target, simulated=True) as home:
+    with _step("2/5 every access recorded, sealed, minimised") as say, make_home(target, simulated=True) as home:
         load_folder(home, exports, say=say)
         home.checkpoint()
 

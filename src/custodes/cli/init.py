@@ -31,12 +31,12 @@ def command(folder: Path, simulated: bool, approvers: tuple[str, ...]) -> int:
     for and approve erasures, three people at least: a home made without them never erases. An existing home is never overwritten.
     Keep a copy of DIR/keys in a safe place: without it sealed records cannot be opened.
     """  # noqa: D301  # click reads \b as "do not rewrap"
-    from custodes.home import Home
+    from custodes.home_making import make_home
 
     keys = dict(_split(text) for text in approvers)
     if len(keys) < len(approvers):
         raise ConfigError("--approver: one key for each person")
-    with Home.create(folder, simulated=simulated, approvers=keys) as home:
+    with make_home(folder, simulated=simulated, approvers=keys) as home:
         kind = "simulated home" if home.simulated else "home"
     click.echo(f"{kind} made in {folder}", err=True)
     click.echo(f"  next: custodes load --home {folder} FOLDER, or custodes ingest --home {folder} --source auto FILE", err=True)

@@ -118,10 +118,10 @@ def run_watch(home: Home, *, since: datetime | None, until: datetime | None, bud
 
     `keep`: verdicts are kept for later runs, and those that are kept and still hold are not worked out again.
     """
-    from custodes import own_use, watch
+    from custodes import own_use, watch, watching
     from custodes.disclose.document import finding_of
 
-    rooms = home.rooms(keep=keep)
+    rooms = watching.rooms(home, keep=keep)
     try:
         run = watch.run(rooms, since=since, until=until, budget=budget, say=talk())
     finally:

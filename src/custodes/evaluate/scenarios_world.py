@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from custodes import watch, world
+from custodes import watch, watching, world
 from custodes.errors import CouldNotCheck, CustodesError
 from custodes.evaluate import scenarios_score as score
 from custodes.home import Home
+from custodes.home_making import make_home
 from custodes.rank import order
 from custodes.world.language import library
 
@@ -66,7 +67,7 @@ def _judge(case: Case, load: Load, scratch: Path) -> dict[str, Any]:
     built = world.build(
         _wanted(case), seed=case.seed, out=exports, level=case.level, size=case.size, twins=case.twins, file=case.file
     )
-    with Home.create(scratch / "home", simulated=True) as home:
+    with make_home(scratch / "home", simulated=True) as home:
         load(home, exports)
         run = _watch(home)
         if run.failed_rules:
@@ -100,7 +101,7 @@ def _wanted(case: Case) -> list[str]:
 
 
 def _watch(home: Home, until: datetime | None = None) -> WatchRun:
-    rooms = home.rooms()
+    rooms = watching.rooms(home)
     try:
         return watch.run(rooms, until=until, budget=order.DEFAULT_BUDGET)
     finally:
