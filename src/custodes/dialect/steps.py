@@ -20,7 +20,7 @@ class Step(NamedTuple):
 def in_steps(text: str, names: Collection[str], source: str) -> tuple[list[Step], str]:
     """Take the parts of that name out of the WITH of a statement that keeps the dialect; return them, and what then is left.
 
-    What comes after a part reads `source` with the part's name in the place of `{name}`. Raises `BadRule` for a name that no part has.
+    What comes after a part reads `source` with the part's name in the place of `{name}`. Raises `BadRule` if no part has a name.
     """
     tree = parse(text)
     within = tree.args.get("with_")
@@ -28,7 +28,8 @@ def in_steps(text: str, names: Collection[str], source: str) -> tuple[list[Step]
     if unknown := set(names) - set(parts):
         raise BadRule(f"no part of the statement is called {min(unknown)!r}")
     steps: list[Step] = []
-    so_far, as_it_stands = [], []
+    so_far: list[str] = []
+    as_it_stands: list[str] = []
     for name, part in parts.items():
         if name in names:
             steps.append(Step(name, _with(so_far, part), _with(as_it_stands, part)))

@@ -39,13 +39,21 @@ def stretches(engine: Engine, size: int) -> list[Stretch]:
     ]
 
 
-def explain(engine: Engine, template: Template, policy: Policy) -> int:
-    """Put what explains into `explanations`, with what it claims; return how many verdicts that are.
+class Found(NamedTuple):
+    """What a template explains: so many `verdicts`, of so many `looks`."""
+
+    verdicts: int
+    looks: int
+
+
+def explain(engine: Engine, template: Template, policy: Policy) -> Found:
+    """Put what explains into `explanations`, with what it claims; return how much that is.
 
     What failed is found later, once it is known of which looks anything is still to be said.
     """
-    before = _count(engine, "explanations")
+    before, again = _count(engine, "explanations"), 0
     asked = make_steps(engine, template, policy, "alive_{name}")
+    merged = 0
     for stretch in stretches(engine, STRETCH):
         engine.run(
             f"""INSERT INTO explanations
@@ -53,9 +61,11 @@ def explain(engine: Engine, template: Template, policy: Policy) -> int:
                 SELECT look, access, subject, '{template.code}', strength, evidence_table, evidence_key, claimed = 1
                 FROM ({asked}) found"""
         )
-        _put_together(engine, template.code, stretch)
+        more = _put_together(engine, template.code, stretch)
+        again, merged = again + more.again, merged + more.merged
     drop_steps(engine, template)
-    return _count(engine, "explanations") - before
+    verdicts = _count(engine, "explanations") - before
+    return Found(verdicts, verdicts + merged - again)
 
 
 def make_steps(engine: Engine, template: Template, policy: Policy, source: str = STEP) -> str:
@@ -84,40 +94,44 @@ def _within(engine: Engine, template: Template, policy: Policy, stretch: Stretch
     return "WITH " + ", ".join(f"{name} AS NOT MATERIALIZED (SELECT * FROM {view})" for name, view in views.items())
 
 
-def _put_together(engine: Engine, code: str, stretch: Stretch) -> None:
+class _Again(NamedTuple):
+    """Verdicts on looks that have one already, before any was merged into another, and how many were."""
+
+    again: int
+    merged: int
+
+
+def _put_together(engine: Engine, code: str, stretch: Stretch) -> _Again:
     """Make one verdict of those that name the same row for the same look: the strongest. Few looks have more than one at all."""
-    here = f"template = '{code}' AND look BETWEEN {stretch.first} AND {stretch.last}"
+    here = f"template = CAST('{code}' AS coded_template) AND look BETWEEN {stretch.first} AND {stretch.last}"
     engine.run(
-        f"""CREATE OR REPLACE TABLE twice AS
-            SELECT * FROM explanations WHERE {here}
-              AND look IN (SELECT look FROM explanations WHERE {here} GROUP BY look HAVING count(*) > 1)"""
+        f"""CREATE OR REPLACE TABLE often AS
+            SELECT look, count(*) AS verdicts FROM explanations WHERE {here} GROUP BY look HAVING count(*) > 1"""
     )
-    engine.run(
-        """CREATE OR REPLACE TABLE once AS
-           SELECT look, access, subject, template, max(strength) AS strength, evidence_table, evidence_key,
-             bool_or(claimed) AS claimed
-           FROM twice GROUP BY look, access, subject, template, evidence_table, evidence_key"""
-    )
-    if _count(engine, "once") < _count(engine, "twice"):
+    again = int(str(engine.rows("SELECT coalesce(sum(verdicts - 1), 0) FROM often")[0][0]))
+    merged = 0
+    if again:
+        engine.run(f"CREATE OR REPLACE TABLE twice AS SELECT * FROM explanations WHERE {here} AND look IN (SELECT look FROM often)")
+        engine.run(
+            """CREATE OR REPLACE TABLE once AS
+               SELECT look, access, subject, template, max(strength) AS strength, evidence_table, evidence_key,
+                 bool_or(claimed) AS claimed
+               FROM twice GROUP BY look, access, subject, template, evidence_table, evidence_key"""
+        )
+        merged = _count(engine, "twice") - _count(engine, "once")
+    if merged:
         engine.run(f"DELETE FROM explanations WHERE {here} AND look IN (SELECT look FROM twice)")
         engine.run("INSERT INTO explanations SELECT * FROM once")
-    for name in ("twice", "once"):
-        engine.run(f"DROP TABLE {name}")
+    for name in ("often", "twice", "once"):
+        engine.run(f"DROP TABLE IF EXISTS {name}")
+    return _Again(again, merged)
 
 
-def build_unclaimed(engine: Engine, templates: Sequence[Template]) -> None:
-    """Make `unclaimed`: looks whose claimed row some quick template did not find to explain; `reasoned`: they claim one.
-
-    Every look that nothing explains is among them.
-    """
-    if not templates:
-        return
-    parts = " UNION ".join(
-        f"""SELECT l.look, l.reason IS NOT NULL AS reasoned FROM looks l WHERE NOT EXISTS (
-              SELECT 1 FROM explanations x WHERE x.claimed AND x.template = '{template.code}' AND x.look = l.look)"""
-        for template in templates
-    )
-    engine.run(f"CREATE OR REPLACE TABLE unclaimed AS {parts}")
+def unclaimed(template: Template) -> str:
+    """Return the SELECT of the looks that claim a row which a quick template did not find to explain them."""
+    return f"""SELECT l.look FROM looks l ANTI JOIN (
+                 SELECT look FROM explanations WHERE claimed AND template = CAST('{template.code}' AS coded_template)
+               ) x ON x.look = l.look WHERE l.reason IS NOT NULL"""
 
 
 def _count(engine: Engine, table: str) -> int:

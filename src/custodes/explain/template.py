@@ -188,8 +188,8 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe reader, the one written in C where it was built: ten times as fast."""
 _PAGES: Final = ("finds", "why", "innocent", "forger_needs", "known_gaps", "since", "strength")
 _KEYS: Final = frozenset(
-    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "steps", "alive", "near", "params"}
-    | {"sql", "checks", "absent"}
+    {"schema", "code", "title", "version", "state", "kind", "requires", "after", "repeat", "quick", "steps", "alive", "near"}
+    | {"params", "sql", "checks", "absent"}
     | {"sentence", "tests", *_PAGES}
 )
 

@@ -7,7 +7,7 @@ tables are missing gives no verdict and is named. Verdicts are rows; nothing is 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -62,6 +62,7 @@ def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: s
     not_checked: list[NotChecked] = []
     uses: list[RuleUse] = []
     tried: list[Template] = []
+    quickly_explained: dict[str, int] = {}
     _narrow(engine, [template for template in templates if not set(template.tables) - loaded])
     for template in in_order(templates):
         missing = [name for name in template.tables if name not in loaded]
@@ -71,7 +72,10 @@ def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: s
         began = time.monotonic()
         if course:
             course.before(template)
-        count = _try(engine, template, policy)
+        if template.quick:
+            count, quickly_explained[template.code] = quickly.explain(engine, template, policy)
+        else:
+            count = _try(engine, template, policy)
         tried.append(template)
         uses.append(RuleUse(template.code, template.title, template.version, template.digest, count, time.monotonic() - began))
     _small(engine, "checked", {t.code: int(t in tried) for t in templates})
@@ -79,15 +83,22 @@ def run(engine: Engine, templates: Sequence[Template], policy: Policy, loaded: s
     if course:
         course.judged()
     _conclude(engine, tried, policy, loaded)
-    counts = engine.rows("SELECT template, count(DISTINCT look) FROM explanations GROUP BY template ORDER BY template")
     return Explained(
         looks=_one(engine, "SELECT count(*) FROM looks"),
         residue=_one(engine, "SELECT count(*) FROM residue"),
-        explained={str(code): int(str(count)) for code, count in counts},
+        explained=_counts(engine, quickly_explained),
         not_checked=not_checked,
         uses=uses,
         reasons_known=bool(loaded & REASON_TABLES),
     )
+
+
+def _counts(engine: Engine, known: Mapping[str, int]) -> dict[str, int]:
+    """Return how many looks each template explains that explains any, by its code. `known`: of some it is known."""
+    others = " AND ".join(f"template <> CAST('{code}' AS coded_template)" for code in known) or "TRUE"
+    counts = engine.rows(f"SELECT template, count(DISTINCT look) FROM explanations WHERE {others} GROUP BY template")
+    found = {code: count for code, count in known.items() if count} | {str(code): int(str(count)) for code, count in counts}
+    return dict(sorted(found.items()))
 
 
 def in_order(templates: Sequence[Template]) -> list[Template]:
@@ -133,8 +144,6 @@ def _try(engine: Engine, template: Template, policy: Policy) -> int:
 
     Verdicts only ever add up and rest on earlier looks, so that running it again and again is the same as going through time.
     """
-    if template.quick:
-        return quickly.explain(engine, template, policy)
     source = "near_looks" if _narrowed(template) else "looks"
     _find_candidates(engine, template, policy, source)
     total = found = _keep_explaining(engine, template, source)
@@ -187,22 +196,27 @@ def _narrow(engine: Engine, templates: Sequence[Template]) -> None:
     engine.run("CREATE OR REPLACE TABLE near_looks AS SELECT * FROM looks WHERE look IN (SELECT look FROM near_ids)")
 
 
-def _near_misses(engine: Engine, templates: Sequence[Template], policy: Policy) -> None:
-    """Ask templates that explained quickly for what failed, and make `missed_looks`: all looks of which anything is still said.
+def _what_is_left(engine: Engine, quick: Sequence[Template]) -> None:
+    """Make `residue`, and `missed_looks`: all looks of which anything is still said.
 
     Those are looks that stay unexplained, were flagged, or claim another row. Nothing else is ever read of `tried`: `best` takes
     these looks, and of an explained one only a claim of another row is flagged.
     """
-    quick = [template for template in templates if template.quick]
-    unclaimed = "UNION SELECT look FROM unclaimed WHERE reasoned" if quick else ""
+    engine.run("CREATE OR REPLACE TABLE unexplained AS SELECT l.look FROM looks l ANTI JOIN explanations x ON x.look = l.look")
+    unclaimed = "".join(f" UNION {quickly.unclaimed(template)}" for template in quick)
     engine.run(
         f"""CREATE OR REPLACE TABLE missed_looks AS SELECT * FROM looks WHERE look IN (
-              SELECT look FROM residue UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged {unclaimed})"""
+              SELECT look FROM unexplained UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged{unclaimed})"""
     )
+    engine.run("CREATE TABLE residue AS SELECT * FROM missed_looks WHERE look IN (SELECT look FROM unexplained)")
+
+
+def _near_misses(engine: Engine, quick: Sequence[Template], policy: Policy) -> None:
+    """Ask templates that explained quickly for what failed."""
     for template in quick:
         _find_candidates(engine, template, policy, "missed_looks")
         _keep_failing(engine, template)
-    for name in ("unclaimed", "near_looks", "near_ids"):
+    for name in ("unexplained", "near_looks", "near_ids"):
         engine.run(f"DROP TABLE IF EXISTS {name}")
 
 
@@ -262,11 +276,11 @@ def _register_checks(engine: Engine, tried: Sequence[Template]) -> None:
 
 def _conclude(engine: Engine, tried: Sequence[Template], policy: Policy, loaded: set[str]) -> None:
     """Residue first, since flags and lacks are about it; duties last, since explanations meet them."""
-    quickly.build_unclaimed(engine, [template for template in tried if template.quick])
-    engine.run(_residue("unclaimed" if any(template.quick for template in tried) else "looks"))
+    quick = [template for template in tried if template.quick]
     for sql in (_FLAGGED, _FLAG_RELATION):
         engine.run(sql)
-    _near_misses(engine, tried, policy)
+    _what_is_left(engine, quick)
+    _near_misses(engine, quick, policy)
     engine.run(_BEST)
     for sql in (_FLAG_CLAIMED, _FLAG_RESIDUE, _no_reason(loaded), _FLAG_COPY):
         engine.run(sql)
@@ -288,13 +302,6 @@ def _conclude(engine: Engine, tried: Sequence[Template], policy: Policy, loaded:
 _FLAGGED: Final = """
 CREATE OR REPLACE TABLE flagged (look BIGINT, template VARCHAR, code VARCHAR, evidence_table VARCHAR, evidence_key VARCHAR)
 """
-
-
-def _residue(source: str) -> str:
-    """Make `residue`. `source`: what holds every look that nothing explains."""
-    return f"""
-        CREATE OR REPLACE TABLE residue AS SELECT * FROM looks WHERE look IN (
-          SELECT look FROM {source} u WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = u.look))"""
 
 
 NEAREST: Final = "claimed DESC, short, failed, evidence_key, evidence_table, broken, strength"
