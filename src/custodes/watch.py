@@ -67,6 +67,7 @@ def run(
     say("looking at the accesses with the context of their time")
     keep = rooms.keep if since is None and until is None else None
     rooms.build_views(engine, since, until, keep)
+    score.make_ready(engine, rooms.score)
     say("asking each look for its innocent reason")
     if keep:
         explained, kept = keep.explain(engine, rooms.templates, rooms.policy, rooms.loaded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from custodes.model.finding import Campaign, Finding
 
@@ -26,8 +27,7 @@ class Cell:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """One access on an actor's band. `residue`: nothing explains it."""
 
     actor: str

@@ -139,9 +139,14 @@ def _marks(engine: Engine, actors: Sequence[str]) -> tuple[Mark, ...]:
     """Unexplained looks first, then explained ones, until the picture is full."""
     engine.run(_HUMANS)
     engine.run(_BANDED.format(actors=_quoted(actors)))
-    found = [Mark(str(row[0]), _text(row[1]), _when(row[2]), residue=True) for row in engine.rows(_BARE.format(most=MOST_MARKS))]
-    rows = engine.rows(_CALM.format(most=MOST_MARKS - len(found)))
-    return (*found, *(Mark(str(row[0]), _text(row[1]), _when(row[2]), residue=False) for row in rows))
+    bare = engine.rows(_BARE.format(most=MOST_MARKS))
+    calm = engine.rows(_CALM.format(most=MOST_MARKS - len(bare)))
+    return (*(_mark(row, residue=True) for row in bare), *(_mark(row, residue=False) for row in calm))
+
+
+def _mark(row: tuple[object, ...], *, residue: bool) -> Mark:
+    human, subject, time = row
+    return Mark(str(human), _text(subject), _when(time), residue)
 
 
 def _spans(engine: Engine, actors: Sequence[str]) -> tuple[Span, ...]:

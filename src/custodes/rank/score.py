@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
@@ -89,6 +90,16 @@ class Scored:
     def reasoned(self) -> Reasoned:
         """Return what can be said of the order, in words."""
         return Reasoned(self.by_access, self.rows, self.yardstick, self.digest)
+
+
+def make_ready(engine: Engine, method: str = "auto") -> None:
+    """Begin what takes long and needs no looks, if a model will be trained on these `looks`. Call it as soon as they are there."""
+    if method != "auto":
+        return
+    count, first, last = engine.rows("select count(*), min(time), max(time) from looks")[0]
+    days = (last - first).days if isinstance(first, datetime) and isinstance(last, datetime) else 0
+    if days >= LEAST_DAYS and int(str(count)) >= _LEAST:
+        trained.fetch_library()
 
 
 def scores(engine: Engine, method: str = "auto") -> Scored:

@@ -8,12 +8,14 @@ ordered; scikit-learn is an extra, and without it the caller is told so, never s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from math import exp
+from threading import Thread
 from typing import Any, Final
 
 from custodes.errors import PartMissing
@@ -65,6 +67,20 @@ def library() -> str:
     if find_spec("sklearn") is None:
         raise PartMissing("the trained score needs scikit-learn", hint="pip install 'custodes[rank]'")
     return f"scikit-learn {version('scikit-learn')}"
+
+
+def fetch_library() -> None:
+    """Begin to import the library beside whatever else is done: it takes seconds, and the engine leaves time for it.
+
+    Whoever needs it waits for it, by importing it. Nothing is said of failures here: whoever needs it meets them again.
+    """
+    if find_spec("sklearn") is not None:
+        Thread(target=_fetch, name="scikit-learn").start()
+
+
+def _fetch() -> None:
+    with suppress(ImportError):
+        import_module("sklearn.ensemble")
 
 
 def direction(feature: str) -> int:
