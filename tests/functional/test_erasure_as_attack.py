@@ -33,7 +33,7 @@ def stage(built: Stage, tmp_path: Path) -> Iterator[Stage]:
 
 
 def _leaves(stage: Stage) -> list[OwnLeaf]:
-    return list(decisions._own_leaves(stage.home))
+    return stage.home.own_leaves()
 
 
 # — each attack is a function that must end in `Refused`; the name of the refusal stands beside it —

@@ -67,7 +67,7 @@ def _break_off(stage: Stage, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> N
 def test_request_approvals_intent_destruction_done(stage: Stage) -> None:
     asked = stage.carry_out(stage.approved())
     assert asked.done
-    kinds = [(leaf.kind, leaf.what["what"], leaf.what.get("step")) for leaf in decisions._own_leaves(stage.home)]
+    kinds = [(leaf.kind, leaf.what["what"], leaf.what.get("step")) for leaf in stage.home.own_leaves()]
     steps = [entry for entry in kinds if entry[0] in {Kind.DECISION, Kind.ERASURE} and entry[1] != "erased beside"]
     assert steps == [
         (Kind.DECISION, "request", None),
@@ -121,7 +121,7 @@ def test_a_second_call_completes_what_a_crash_cut_short(stage: Stage, monkeypatc
     stage.now += 40 * DAY  # the approvals have expired by now; what they carried was begun in time
     assert stage.carry_out(asked).done
     assert not stage.home.eraser().preview(stage.subject).accesses
-    assert [leaf.what["step"] for leaf in decisions._own_leaves(stage.home) if leaf.what["what"] == "erasure"] == ["intent", "done"]
+    assert [leaf.what["step"] for leaf in stage.home.own_leaves() if leaf.what["what"] == "erasure"] == ["intent", "done"]
     assert _fsck(stage)[0] == 0
 
 

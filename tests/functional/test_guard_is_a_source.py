@@ -16,6 +16,7 @@ from pgaudit_lines import as_json, audit, record
 
 from custodes import decisions, watch, watching
 from custodes.cli.explain import ask
+from custodes.decisions import people
 from custodes.errors import Refused
 from custodes.guard.approval import APPROVE, sign
 from custodes.guard.book import REVIEW
@@ -108,7 +109,7 @@ class Busy:
     def lookups(self) -> None:
         """Wolf asks for somebody who does not exist, Ben for more people than the guard answers for."""
         stage, home = self.stage, self.stage.home
-        looked_up = decisions.lookups(home)
+        looked_up = people.lookups(home)
         home.registry().enrol(stage.subject("nobody"), CANARY)
         looked_up.duties(stage.actor("wolf"), stage.subject("nobody"), ["ip_address"], home.policy, stage.now)
         with pytest.MonkeyPatch.context() as patch:

@@ -16,9 +16,10 @@ from gate_stage import ADDRESS, FIELD, SUBJECT, SYSTEM
 from guarded_stage import Guarded
 from pg_cluster import Cluster, running
 
-from custodes import decisions
 from custodes.cli.grant import command as grant_command
 from custodes.cli.reveal import command as reveal_command
+from custodes.decisions.databases import open_leases
+from custodes.decisions.people import identity
 from custodes.errors import Outage, Refused
 
 
@@ -74,7 +75,7 @@ def test_a_login_that_the_settings_do_not_name_is_refused(guarded: Guarded) -> N
     settings = replace(guarded.stage.home.settings.guard, logins={})
     guarded.stage.home.settings = replace(guarded.stage.home.settings, guard=settings)
     with pytest.raises(Refused):
-        decisions.identity(guarded.stage.home)
+        identity(guarded.stage.home)
 
 
 def test_a_lease_opens_one_field_of_one_subject_to_one_login_and_names_its_leaf(guarded: Guarded) -> None:
@@ -120,7 +121,7 @@ def test_a_forged_lease_is_told_from_those_that_the_record_allows(guarded: Guard
             'insert into custodes_guard.lease (lease, "grant", actor, subject, field, valid_to, leaf) '
             "values ('l-forged', 'g-1', 'dora', '4711', 'app.users.last_ip', clock_timestamp() + interval '5 min', 3)"
         )
-    rows = decisions.open_leases(guarded.stage.home)[SYSTEM]
+    rows = open_leases(guarded.stage.home)[SYSTEM]
     assert [lease for lease, leaf, _ in rows if leaf not in guarded.gate.leases(guarded.stage.now)] == ["l-forged"]
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from custodes import decisions
 from custodes.cli.guard.registry import command
 from custodes.cli.load import enrol
+from custodes.decisions.people import lookups
 from custodes.errors import InputError
 from custodes.home import Home
 from custodes.home_making import make_home
@@ -85,7 +85,7 @@ def test_everybody_is_protected_under_the_new_key_and_decoys_are_drawn_anew(made
         assert home.policy == Policy.of(
             {"schema": "custodes.policy/1", "protected": {"journalist": {"obliges": ["outside_approver"]}}}
         )
-        assert decisions.lookups(home).duties("a-1", home.pseudonyms.once("subject", "Ann"), ["identity"], home.policy, NOW)
+        assert lookups(home).duties("a-1", home.pseudonyms.once("subject", "Ann"), ["identity"], home.policy, NOW)
 
 
 def test_a_second_rotation_and_later_enrolments_work_as_the_first(made: Rotating) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from approval_stage import public_of, seed_of
 
 from custodes import decisions
+from custodes.decisions.terms import sets_for
 from custodes.guard.approval import APPROVE, Statement, sign
 from custodes.guard.book import GRANT, Asked
 from custodes.guard.gate import Gate
@@ -164,7 +165,7 @@ class GateStage:
             subjects=(self.subject(),),
         )
         terms = replace(terms, **changes)
-        return terms if "sets" in changes else replace(terms, sets=decisions.sets_for(self.home, terms))
+        return terms if "sets" in changes else replace(terms, sets=sets_for(self.home, terms))
 
     def ask(self, by: str = "dora", **changes: Any) -> Asked:
         """Hand in a request for a grant."""

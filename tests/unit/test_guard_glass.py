@@ -19,6 +19,7 @@ from glass_stage import GlassStage
 
 from custodes import decisions
 from custodes.cli.ingest import command as ingest
+from custodes.decisions.glass import settle_spool
 from custodes.errors import LedgerRewritten, NotDurable, Outage, Refused
 from custodes.guard.book import REVIEW
 from custodes.guard.glass import FIRST
@@ -161,7 +162,7 @@ def test_a_tampered_spool_is_refused_loudly_and_nothing_else_runs(stage: GlassSt
         assert wrong.value.exit_code == 3
         size = stage.home.log().size
         with pytest.raises(LedgerRewritten):
-            decisions.settle_spool(stage.home, whole=True)
+            settle_spool(stage.home, whole=True)
         assert stage.home.log().size == size
         assert file.read_bytes() == changed[harm]
         file.write_bytes(whole)

@@ -11,6 +11,7 @@ from gate_stage import POLICY, GateStage
 
 from custodes import decisions
 from custodes.cli.load import load_folder
+from custodes.decisions.in_force import policy_files
 from custodes.errors import Refused
 from custodes.guard.approval import DENY
 from custodes.guard.book import POLICY as ACT
@@ -109,12 +110,12 @@ def test_a_rule_goes_only_as_it_came(stage: GateStage) -> None:
     stage.answer(ask(stage, noon=NARROWS), "cleo")
     put(stage, NARROWS)
     stage.now += DAY
-    assert undecided(decisions.policy_files(stage.home), decided(stage)) == []
+    assert undecided(policy_files(stage.home), decided(stage)) == []
     (stage.home.path / CEDAR).unlink()
-    assert undecided(decisions.policy_files(stage.home), decided(stage)) == [CEDAR]
+    assert undecided(policy_files(stage.home), decided(stage)) == [CEDAR]
     stage.answer(ask(stage), "cleo")
     stage.now += DAY
-    assert undecided(decisions.policy_files(stage.home), decided(stage)) == []
+    assert undecided(policy_files(stage.home), decided(stage)) == []
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Pace:
 
 def run(folder: Path, pace: Pace, *, as_json: bool, keep: bool) -> int:
     """Follow a home until Ctrl-C or `idle_stop`; return the exit code. The use is recorded before anything is shown."""
-    from custodes.decisions import settle_spool
+    from custodes.decisions.glass import settle_spool
     from custodes.home import Home
 
     with Home.open(folder) as home:

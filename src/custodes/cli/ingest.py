@@ -38,7 +38,7 @@ def command(*, folder: Path, files: tuple[str, ...], source: str, follow: bool, 
     sealed, each with its reason; the rest goes on. Ends with 0, with 2 if a file could not be opened or recognised (the others
     are read all the same), with 5 if the disk is full or another process reads into this home, with 130 after Ctrl-C.
     """  # noqa: D301  # click reads \b as "do not rewrap"
-    from custodes.decisions import settle_spool
+    from custodes.decisions.glass import settle_spool
     from custodes.home import Home
     from custodes.source import Follow
 

@@ -71,7 +71,7 @@ def command(folder: Path, home_folder: Path) -> int:
     once accesses were recorded: such a change needs two people.
     """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes.cli.ingest import interruptible, progress_line, say_report
-    from custodes.decisions import settle_spool
+    from custodes.decisions.glass import settle_spool
     from custodes.home import Home
 
     stopped = False

@@ -51,12 +51,13 @@ def command(  # noqa: PLR0917  # one for each option
     yourself. Exit 4: refused, and recorded. Exit 5: the record or the database is not available, and nothing was released.
     """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes import decisions
+    from custodes.decisions.people import identity
     from custodes.home import Home
 
     if operand_file is not None:
         operand = operand_file.read_text("utf-8").strip()
     with Home.open(home) as opened:
-        who = decisions.identity(opened)
+        who = identity(opened)
         key = company_id(opened, subject or _only(names(subject_file)))
         made = _request(opened, field, grant, who.actor, key)
         made = replace(made, predicate=predicate, operand=operand, idempotency=idempotency)

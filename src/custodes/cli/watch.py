@@ -85,7 +85,7 @@ def command(
     Ends with 0 if nothing was found, 1 if a campaign is shown, 2 for usage or configuration, 5 if a rule failed or a part
     is not available.
     """  # noqa: D301  # click reads \b as "do not rewrap"
-    from custodes.decisions import settle_spool
+    from custodes.decisions.glass import settle_spool
     from custodes.home import Home
 
     if follow:

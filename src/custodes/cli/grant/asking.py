@@ -53,7 +53,7 @@ def _request(*, fields: tuple[str, ...], minutes: int | None, subject_file: Path
     def content(home: Home, actor: str) -> dict[str, Json]:
         from dataclasses import replace
 
-        from custodes import decisions
+        from custodes.decisions.terms import sets_for
         from custodes.guard.grants import Terms
 
         subjects = tuple(dict.fromkeys(pseudonym(home, name) for name in names(subject_file)))
@@ -67,7 +67,7 @@ def _request(*, fields: tuple[str, ...], minutes: int | None, subject_file: Path
             **terms,
         )
         made = replace(made, reveals=max(made.reveals, len(subjects)))
-        return replace(made, sets=decisions.sets_for(home, made)).content()
+        return replace(made, sets=sets_for(home, made)).content()
 
     asked = hand_in("grant", content, **options)
     click.echo(f"g-{asked.number}")

@@ -53,13 +53,14 @@ def request(  # options of one command
 ) -> int:
     """Ask that FILEs be in force beside those that are, and print the request's number. They must fit the schema."""
     from custodes import decisions
+    from custodes.decisions.in_force import policy_files
     from custodes.guard.book import POLICY
     from custodes.guard.decide import permits
     from custodes.guard.policing import DOCUMENTS, change
 
     with acting(home) as opened:
         now = clock(opened, at)
-        wanted = {**decisions.policy_files(opened), **_named(files)}
+        wanted = {**policy_files(opened), **_named(files)}
         for name in remove:
             if wanted.pop(_place(name), None) is None:
                 raise InputError(f"no Cedar file {name} is in this home")
@@ -81,7 +82,7 @@ def request(  # options of one command
 @_FILES
 def apply(*, home: Path, files: tuple[Path, ...], at: str | None) -> int:
     """Put FILEs in place once they are in force, and take away Cedar files that are not. A running service takes them over."""
-    from custodes import decisions
+    from custodes.decisions.in_force import policy_files
     from custodes.guard.policing import FOLDER, digest
     from custodes.home import Home
     from custodes.ledger.disk import Disk
@@ -95,11 +96,11 @@ def apply(*, home: Path, files: tuple[Path, ...], at: str | None) -> int:
         for name, content in _named(files).items():
             disk.make_folder((home / name).parent)
             disk.replace(home / name, content)
-        for name in decisions.policy_files(opened):
+        for name in policy_files(opened):
             if name.startswith(FOLDER) and name not in decided:
                 (home / name).unlink()
                 click.echo(f"{name} is gone", err=True)
-        missing = sorted(set(decided) - set(decisions.policy_files(opened)))
+        missing = sorted(set(decided) - set(policy_files(opened)))
     click.echo("in force" if not missing else f"in force, and still missing here: {', '.join(missing)}", err=True)
     return 0
 
@@ -109,12 +110,12 @@ def apply(*, home: Path, files: tuple[Path, ...], at: str | None) -> int:
 @AT
 def list_(*, home: Path, at: str | None) -> int:
     """List the files in force, with their digests, and whether they lie here so."""
-    from custodes import decisions
+    from custodes.decisions.in_force import policy_files
     from custodes.guard.policing import undecided
     from custodes.home import Home
 
     with Home.open(home) as opened:
-        decided, present = _decided(opened, at), decisions.policy_files(opened)
+        decided, present = _decided(opened, at), policy_files(opened)
     wrong = undecided(present, decided)
     for name, sha in sorted(decided.items()):
         click.echo(f"{sha}  {name}{'  NOT AS DECIDED HERE' if name in wrong else ''}")
