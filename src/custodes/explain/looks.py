@@ -18,18 +18,20 @@ _COPY_DEPTH: Final = 8
 _IS_LOOK: Final = """
 a.action NOT IN ('login', 'approve', 'grant') AND a.subject_scope <> 'none' AND (a.outcome IS NULL OR a.outcome <> 'denied')
 """
-_OPENED: Final = """
-CREATE OR REPLACE TABLE opened AS
-WITH inside AS (
-  SELECT a.leaf, c.subject, c.certainty, c.fieldset
-  FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from AND c.written <= a.time + INTERVAL 1 HOUR
-  WHERE a.derived_from IS NOT NULL
-), named AS (
+_ROWS_INSIDE: Final = """
+SELECT a.leaf, c.subject, c.certainty, c.fieldset
+FROM stored_accesses a INNER JOIN copies c ON c.object = a.derived_from AND c.written <= a.time + INTERVAL 1 HOUR
+WHERE a.derived_from IS NOT NULL
+"""
+_ROWS_OPENED: Final = """
+WITH named AS (
   SELECT t.leaf, t.subject FROM stored_touches t WHERE t.leaf IN (SELECT leaf FROM inside)
 )
 SELECT * FROM inside i WHERE NOT EXISTS (SELECT 1 FROM named n WHERE n.leaf = i.leaf AND n.subject = i.subject)
 """
 """Subjects inside an opened copy that the opening itself does not name; clocks of two systems may differ by an hour."""
+_INSIDE: Final = f"CREATE OR REPLACE TABLE inside AS {_ROWS_INSIDE}"
+_OPENED: Final = f"CREATE OR REPLACE TABLE opened AS {_ROWS_OPENED}"
 
 
 def build_accesses(engine: Engine) -> None:
@@ -80,7 +82,7 @@ def build_copies(engine: Engine) -> None:
 
 def build_looks(engine: Engine, around: str | None) -> None:
     """Make `looks`, after `build_copies`, field sets and staff. `around`: keep only looks at the subjects of this access."""
-    for sql in (_PUBLIC, _OPENED, _WORDS):
+    for sql in (_PUBLIC, _INSIDE, _OPENED, _WORDS):
         engine.run(sql)
     for column, source in CODED.items():
         _code(engine, column, source)
@@ -93,7 +95,7 @@ def build_looks(engine: Engine, around: str | None) -> None:
         engine.run(f"CREATE OR REPLACE TABLE looks_now AS {_LOOKS.format(within=within, first=first, last=last, coded=coded)}")
         engine.run(_MORE_WORDS)
         engine.run(_MORE_LOOKS)
-    for name in ("opened", "stored_words", "looks_now"):
+    for name in ("inside", "opened", "stored_words", "looks_now"):
         engine.run(f"DROP TABLE {name}")
     columns = ", ".join(_shown(column) for column in VIEWS["looks"])
     engine.run(f"CREATE VIEW looks AS SELECT {columns} FROM stored_looks s INNER JOIN look_words w ON w.words = s.words")
@@ -104,17 +106,18 @@ def build_fieldset_facts(engine: Engine) -> None:
     engine.run(_PUBLIC)
 
 
-def build_few(engine: Engine, table: str, first: int) -> None:
-    """Make table `table` of the looks of the registered accesses, numbered from `first`, with plain words: codes cost more.
+def few(accesses: str, touches: str, first: str) -> str:
+    """Return the SELECT of the looks of stored `accesses` and their `touches`, with plain words: for a few, codes cost more.
 
-    Reads `copies`, `fieldset_facts` and `staff_spans` as they are.
+    `first`: an expression for the number of the first look. Reads `copies`, `fieldset_facts` and `staff_spans` as they are.
     """
-    engine.run(_OPENED)
     coded = ", ".join(f"{_FROM.get(column, f'a.{column}')} AS {column}" for column in _CODED_FIRST)
     select = _LOOKS.format(within="TRUE", first=0, last=2**62, coded=coded)
     columns = ", ".join(name for name in VIEWS["looks"] if name != "look")
-    number = f"{first} - 1 + row_number() OVER ()"
-    engine.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {number} AS look, {columns} FROM ({_A_CODE.sub('VARCHAR', select)})")
+    return f"""
+        WITH stored_accesses AS NOT MATERIALIZED (SELECT * FROM {accesses}),
+        stored_touches AS NOT MATERIALIZED (SELECT * FROM {touches}), inside AS ({_ROWS_INSIDE}), opened AS ({_ROWS_OPENED})
+        SELECT {first} - 1 + row_number() OVER () AS look, {columns} FROM ({_A_CODE.sub("VARCHAR", select)})"""
 
 
 def hold(engine: Engine, source: str) -> None:
