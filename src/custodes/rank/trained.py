@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from custodes.errors import PartMissing
 from custodes.model.canonical import Json, canonical
+from custodes.rank.bins import Bins
 from custodes.rank.features import CONTEXT
 
 PLAIN: Final = frozenset({"own", "mates", "others", "habit", "unit_habit"})
@@ -101,22 +102,21 @@ class Model:
         import numpy as np
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        known = np.array([*real, *drawn], dtype=np.float64)
+        known = [*real, *drawn]
         kind = np.array([0] * len(real) + [1] * len(drawn))
         weight = np.array([1.0] * len(real) + [len(real) / len(drawn)] * len(drawn))
+        self._bins = Bins(known, weight)
         with _one_thread():
             self._fitted = HistGradientBoostingClassifier(
                 max_iter=ROUNDS, monotonic_cst=[direction(name) for name in features], random_state=seed, **_SETTINGS
-            ).fit(known, kind, sample_weight=weight)
+            ).fit(self._bins.put(known), kind, sample_weight=weight)
 
     def margins(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """Return the measure that orders, log odds at equal numbers: higher is more like a look drawn at random."""
         if not rows:
             return []
-        import numpy as np
-
         with _one_thread():
-            found: list[float] = self._fitted.decision_function(np.array(rows, dtype=np.float64)).tolist()
+            found: list[float] = self._fitted.decision_function(self._bins.put(rows)).tolist()
         return found
 
     def per_mille(self, rows: Sequence[Sequence[int]]) -> list[int]:
