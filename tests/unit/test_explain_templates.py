@@ -90,6 +90,8 @@ def changed(**parts: object) -> str:
         ({"requires": {"tables": ["users"]}}, "unknown table"),
         ({"params": {"n": {"default": 9, "min": 0, "max": 5, "unit": "x", "why": "y"}}}, "bounds"),
         ({"absent": [{"lacks": "a.b", "says": "x", "when": "getenv('HOME') = ''"}]}, "getenv"),
+        ({"steps": ["elsewhere"]}, "elsewhere"),
+        ({"steps": ["tickets"]}, "the name of a view"),
     ],
 )
 def test_a_broken_template_is_an_error_that_names_the_place(parts: dict[str, object], said: str) -> None:
@@ -105,6 +107,13 @@ def test_a_template_cannot_read_verdicts_it_does_not_wait_for() -> None:
     for view in ("residue", "flags", "obligations"):
         with pytest.raises(BadRule):
             check_sql(f"SELECT access FROM {view}", READABLE)
+
+
+def test_what_is_alive_in_a_step_is_asked_of_its_own_columns() -> None:
+    body = yaml.safe_load((FOLDER / "E01_subject_ticket.yml").read_text())
+    body["alive"]["given"] = "r.opened <= :until"
+    with pytest.raises(BadRule, match="opened"):
+        parse(yaml.safe_dump(body, sort_keys=False), "late.yml")
 
 
 def test_templates_that_wait_for_each_other_are_refused() -> None:

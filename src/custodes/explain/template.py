@@ -257,6 +257,8 @@ def _verify_speed(template: Template) -> None:
                 raise BadRule(f"near: expected SELECTs of one column under {', '.join(_NEAR)}, or conditions under when")
     if template.alive and not template.quick:
         raise BadRule("alive is for a template with quick")
+    if clash := set(template.steps) & set(READABLE):
+        raise BadRule(f"steps: {min(clash)} is the name of a view")
     template.bound_alive(_SOME_TIME, _SOME_TIME)
     if template.quick:
         if tuple(output_columns(template.quick, READABLE)) != _QUICK:
