@@ -29,9 +29,12 @@ def command() -> None:
 def load(table: str, files: tuple[Path, ...], folder: Path) -> int:
     """Load FILEs (CSV, NDJSON or Parquet, also .gz) into TABLE; the parts of one command are one load.
 
+    \b
+    custodes context load --home home tickets tickets-1.ndjson.gz tickets-2.ndjson.gz
+
     A later load of the same rows replaces what the earlier one said; the same file again adds nothing. Each load is recorded in
     the ledger. Ends with 0, or with 2 if a file could not be opened or is no file of this table.
-    """
+    """  # noqa: D301  # click reads \b as "do not rewrap"
     from custodes.cli.load import PROTECTED, enrol, say_enrolled, say_load
     from custodes.errors import InputError, UnknownTable
     from custodes.home import Home

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from custodes.cli.ledger.place import HOME
-from custodes.cli.ledger.signing import AT, acting, approve, as_json, clock, deny, open_key, sign, signed_by
+from custodes.cli.ledger.signing import AT, acting, approve, as_json, clock, deny, hand_in, open_key, signed_by
 from custodes.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def command() -> None:
     custodes findings labels --home home
     custodes findings suppress --home home f-… --reason known-work --days 30 --key anna.key    prints the request's number
     custodes findings approve --home home 57 --key ben.key
+    custodes findings suppressions --home home
     custodes findings show-again --home home 57 --key cleo.key
 
     A suppression needs a second person outside the chains of who asks and of all it covers; it ends after at most 90 days, stands
@@ -218,17 +219,12 @@ def _suppression(asked: Asked, now: datetime) -> dict[str, Any]:
 
 
 def _ask(act: str, content: Any, *, home: Path, key_file: Path, passphrase_file: Path | None, yes: bool, at: str | None) -> int:
-    from custodes import decisions
-
     with acting(home) as opened:
-        now, asking = clock(opened, at), decisions.asking(opened)
+        now = clock(opened, at)
         who = open_key(opened, key_file, passphrase_file, now)
         wanted = content(opened)
         opened.note_use(act)
-        request, statement = asking.draft(act, who.actor, wanted, now)
-        signature = sign(who, statement, yes=yes)
-        with asking.lock():
-            asked = asking.hand_in(request, statement, signature, now)
+        asked = hand_in(opened, who, act, wanted, now, yes=yes)
     click.echo(str(asked.number))
     click.echo(f"request {asked.number}: {act}, recorded", err=True)
     return 0

@@ -37,6 +37,8 @@ def command() -> None:
     custodes grant show --home home g-57
     custodes grant approve --home home g-57 --key ada.key
     custodes reveal app.users.last_ip --home home --grant g-57 --subject-file id.txt
+    custodes grant revoke --home home g-57 --key dora.key
+    custodes grant review --home home g-61 --found justified --key ada.key         after glass was broken
     custodes grant list --home home
 
     Refused (exit 4, and recorded): approvals by the requester, their unit or chain, or somebody they approved lately; after 24

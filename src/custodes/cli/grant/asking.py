@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from custodes.cli.grant.naming import SUBJECT_FILE, GrantNumber, names, pseudonym
-from custodes.cli.ledger.signing import acting, clock, open_key, sign, signed_by
+from custodes.cli.ledger.signing import acting, clock, hand_in, open_key, signed_by
 
 if TYPE_CHECKING:
     from custodes.guard.book import Asked
@@ -69,7 +69,7 @@ def _request(*, fields: tuple[str, ...], minutes: int | None, subject_file: Path
         made = replace(made, reveals=max(made.reveals, len(subjects)))
         return replace(made, sets=sets_for(home, made)).content()
 
-    asked = hand_in("grant", content, **options)
+    asked = _ask("grant", content, **options)
     click.echo(f"g-{asked.number}")
     left = " and ".join(str(name) for name in asked.request.content["sets"])  # type: ignore[union-attr]  # a grant's content lists them
     click.echo(f"g-{asked.number}: {'in force' if asked.in_force else f'waits for {left}, at most 24 hours'}", err=True)
@@ -84,7 +84,7 @@ def revoke(*, grant: int, **options: Any) -> int:
     from custodes import decisions
     from custodes.home import Home
 
-    hand_in("revoke-grant", lambda _home, _actor: {"grant": grant}, **options)
+    _ask("revoke-grant", lambda _home, _actor: {"grant": grant}, **options)
     # The record came first: a lease that could not be ended is open for minutes, a grant for hours.
     with Home.open(options["home"]) as opened, closing(decisions.gate(opened)) as gate:
         count = gate.end_leases(f"g-{grant}")
@@ -98,22 +98,14 @@ def revoke(*, grant: int, **options: Any) -> int:
 @signed_by
 def review(*, grant: int, found: str, **options: Any) -> int:
     """Review GRANT (g-57), for which glass was broken. Without it within 72 hours its actor breaks no other."""
-    hand_in("review", lambda _home, _actor: {"grant": grant, "found": found}, **options)
+    _ask("review", lambda _home, _actor: {"grant": grant, "found": found}, **options)
     click.echo(f"g-{grant}: reviewed, {found}", err=True)
     return 0
 
 
-def hand_in(
-    act: str, content: Any, *, home: Path, key_file: Path, passphrase_file: Path | None, yes: bool, at: str | None
-) -> Asked:
+def _ask(act: str, content: Any, *, home: Path, key_file: Path, passphrase_file: Path | None, yes: bool, at: str | None) -> Asked:
     """Show, sign and hand in a request of the holder of a key. `content`: makes it of home and actor."""
-    from custodes import decisions
-
     with acting(home) as opened:
         now = clock(opened, at)
         who = open_key(opened, key_file, passphrase_file, now)
-        asking = decisions.asking(opened)
-        asked_for, statement = asking.draft(act, who.actor, content(opened, who.actor), now)
-        signature = sign(who, statement, yes=yes)
-        with asking.lock():
-            return asking.hand_in(asked_for, statement, signature, now)
+        return hand_in(opened, who, act, content(opened, who.actor), now, yes=yes)

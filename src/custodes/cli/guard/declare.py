@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from custodes.cli.ledger.place import HOME
-from custodes.cli.ledger.signing import acting, approve, clock, deny, open_key, sign, signed_by
+from custodes.cli.ledger.signing import acting, approve, clock, deny, hand_in, open_key, signed_by
 from custodes.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def request(  # options of one command
     at: str | None,
 ) -> int:
     """Ask that a way of SYSTEM be declared, and print the request's number. Another person approves."""
-    from custodes import decisions
     from custodes.guard.book import DECLARE
     from custodes.guard.declaring import content
 
@@ -62,12 +61,8 @@ def request(  # options of one command
         now = clock(opened, at)
         principal, via = _way(opened, system, way)
         who = open_key(opened, key_file, passphrase_file, now)
-        asking = decisions.asking(opened)
-        asked, statement = asking.draft(DECLARE, who.actor, content(system, principal, via, reason, owner, days), now)
-        signature = sign(who, statement, yes=yes)
-        with asking.lock():
-            number = asking.hand_in(asked, statement, signature, now).number
-    click.echo(number)
+        asked = hand_in(opened, who, DECLARE, content(system, principal, via, reason, owner, days), now, yes=yes)
+    click.echo(asked.number)
     return 0
 
 

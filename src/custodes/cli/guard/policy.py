@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from custodes.cli.ledger.place import HOME
-from custodes.cli.ledger.signing import AT, acting, approve, clock, deny, open_key, sign, signed_by
+from custodes.cli.ledger.signing import AT, acting, approve, clock, deny, hand_in, open_key, signed_by
 from custodes.errors import ConfigError, InputError, Refused
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def request(  # options of one command
     at: str | None,
 ) -> int:
     """Ask that FILEs be in force beside those that are, and print the request's number. They must fit the schema."""
-    from custodes import decisions
     from custodes.decisions.in_force import policy_files
     from custodes.guard.book import POLICY
     from custodes.guard.decide import permits
@@ -67,12 +66,8 @@ def request(  # options of one command
         _compiled(wanted)
         count = sum(permits(content.decode()) for name, content in wanted.items() if name not in DOCUMENTS)
         who = open_key(opened, key_file, passphrase_file, now)
-        asking = decisions.asking(opened)
-        asked, statement = asking.draft(POLICY, who.actor, change(wanted, count), now)
-        signature = sign(who, statement, yes=yes)
-        with asking.lock():
-            number = asking.hand_in(asked, statement, signature, now).number
-    click.echo(number)
+        asked = hand_in(opened, who, POLICY, change(wanted, count), now, yes=yes)
+    click.echo(asked.number)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from custodes.cli.ledger.place import HOME
-from custodes.cli.ledger.signing import acting, approve, as_json, clock, deny, open_key, passphrase, sign, signed_by
+from custodes.cli.ledger.signing import acting, approve, as_json, clock, deny, hand_in, open_key, passphrase, signed_by
 from custodes.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def command() -> None:
     custodes init home --approver ID=KEY --approver ID=KEY --approver ID=KEY
     custodes ledger approver enrol --home home --actor ID --public-key KEY --key anna.key
     custodes ledger approver approve --home home 41 --key ben.key   two others enrol a key; it counts 24 hours later
+    custodes ledger approver revoke --home home --key anna.key      your own, at once; somebody else's with one other person
     custodes ledger approver list --home home
 
     The first keys stand in the home's second leaf, which `init` writes; a home made without them can never erase.
@@ -122,12 +123,8 @@ def _ask(
         now = clock(opened, at)
         who = open_key(opened, key_file, passphrase_file, now)
         whose = who.actor if actor is None else pseudonym(opened, actor)
-        asking = decisions.asking(opened)
-        key = content["key"] or (asking.book().keys.of(whose, now) or b"").hex()
-        request, statement = asking.draft(act, who.actor, {"actor": whose, "key": key}, now)
-        signature = sign(who, statement, yes=yes)
-        with asking.lock():
-            asked = asking.hand_in(request, statement, signature, now)
+        key = content["key"] or (decisions.asking(opened).book().keys.of(whose, now) or b"").hex()
+        asked = hand_in(opened, who, act, {"actor": whose, "key": key}, now, yes=yes)
     click.echo(str(asked.number))
     needs = "in force" if asked.in_force else "one other person must approve it"
     click.echo(f"request {asked.number}: {act} a key of {whose}; {needs}", err=True)

@@ -118,7 +118,13 @@ def list_(*, home: Path, at: str | None, form: str) -> int:
 
 @command.group("hold")
 def hold() -> None:
-    """Legal holds: while one is in force, nobody it covers is erased. One person adds a hold, two lift it."""
+    """Legal holds: while one is in force, nobody it covers is erased. One person adds a hold, two lift it.
+
+    \b
+    custodes ledger erase hold add --home home --everybody --reason court --key ben.key    prints the hold's number
+    custodes ledger erase hold lift --home home 61 --key anna.key                          prints the request's number
+    custodes ledger erase approve --home home 64 --key cleo.key
+    """  # noqa: D301  # click reads \b as "do not rewrap"
 
 
 @hold.command("add")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,9 @@ from custodes.lines.whole import read_whole
 
 if TYPE_CHECKING:
     from custodes.guard.approval import Statement
+    from custodes.guard.book import Asked
     from custodes.home import Home
+    from custodes.model.canonical import Json
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 AT = click.option("--at", metavar="TIME", help="Rehearse at this time (RFC 3339); in simulated homes only.")
@@ -111,6 +113,17 @@ def sign(who: Signatory, statement: Statement, *, yes: bool) -> bytes:
     if not yes:
         click.confirm(f"sign this as {who.actor}: {statement.decision}?", abort=True, err=True)
     return signature(statement, who.seed)
+
+
+def hand_in(home: Home, who: Signatory, act: str, content: Mapping[str, Json], now: datetime, *, yes: bool) -> Asked:
+    """Draft a request, show it, sign it and hand it in; return it as it is recorded. Raises `Refused` and `click.Abort`."""
+    from custodes import decisions
+
+    asking = decisions.asking(home)
+    request, statement = asking.draft(act, who.actor, content, now)
+    signature = sign(who, statement, yes=yes)
+    with asking.lock():
+        return asking.hand_in(request, statement, signature, now)
 
 
 @click.command("approve")
