@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from growing_log import grow
 
 from custodes.ledger.export import export
 from custodes.ledger.log import Log
@@ -70,15 +71,6 @@ def _judge(program: Path) -> Judge:
     return judge
 
 
-def _append(log: Log, size: int) -> None:
-    for first in range(log.size, size, 50_000):
-        entries = [b"entry %d" % index for index in range(first, min(size, first + 50_000))]
-        offsets = [0]
-        for entry in entries:
-            offsets.append(offsets[-1] + len(entry))
-        log.append_batch(b"".join(entries), offsets)
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """One growing log, exported at each size, with the proofs that were made of it there."""
@@ -86,7 +78,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     chance, folders, roots = random.Random("proofs for Go"), {}, {}
     with Log.create(base / "log", SIGNER.name, SIGNER) as log:
         for size in SIZES:
-            _append(log, size)
+            grow(log, size)
             roots[size] = log.publish().root
             folders[size] = base / str(size)
             export(base / "log", folders[size])

@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
+from growing_log import grow
 from merkle_reference import Reference
 
 from custodes.ledger.export import export
@@ -33,12 +34,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("grown")
     with Log.create(base / "log", SIGNER.name, SIGNER) as log:
         for size in SIZES:
-            for first in range(log.size, size, 50_000):
-                entries = [b"entry %d" % index for index in range(first, min(size, first + 50_000))]
-                offsets = [0]
-                for entry in entries:
-                    offsets.append(offsets[-1] + len(entry))
-                log.append_batch(b"".join(entries), offsets)
+            grow(log, size)
             log.publish()
             if size <= 65_537:
                 export(base / "log", base / str(size))

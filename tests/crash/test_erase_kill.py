@@ -104,6 +104,23 @@ def _destroy(home: Path, subject: str) -> None:
             eraser.destroy(subject)
 
 
+def _cut_short(home: Path, subject: str, side: str, stop: int) -> None:
+    """Begin the erasure, and end it before or after (`side`) its call number `stop` to the disk."""
+    left = stop
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            raise Killed
+
+    nothing = lambda: None  # noqa: E731  # a word for doing nothing
+    with pytest.MonkeyPatch.context() as patch:
+        _watch(patch, count if side == "before" else nothing, count if side == "after" else nothing)
+        with pytest.raises(Killed):
+            _destroy(home, subject)
+
+
 def _check(home: Path, start: Start, case: object) -> None:
     """Erase again, and compare."""
     _destroy(home, start.subject)
@@ -135,19 +152,7 @@ def _at_calls(start: Start, tmp_path: Path, side: str, *, step: int) -> None:
     assert calls > 60
     for stop in range(1 if step == 1 else calls % step, calls + 1, step):
         mine = Path(shutil.copytree(home, tmp_path / str(stop)))
-        left = stop
-
-        def count() -> None:
-            nonlocal left
-            left -= 1
-            if left <= 0:
-                raise Killed
-
-        nothing = lambda: None  # noqa: E731  # a word for doing nothing
-        with pytest.MonkeyPatch.context() as patch:
-            _watch(patch, count if side == "before" else nothing, count if side == "after" else nothing)
-            with pytest.raises(Killed):
-                _destroy(mine, subject)
+        _cut_short(mine, subject, side, stop)
         _check(mine, start, (side, stop))
         shutil.rmtree(mine)
 
@@ -170,18 +175,7 @@ def test_an_intake_between_a_crash_and_the_second_call_changes_nothing(start: St
     home, subject, calls = start.home, start.subject, start.calls
     for stop in range(5, calls, 29):
         mine = Path(shutil.copytree(home, tmp_path / str(stop)))
-        left = stop
-
-        def count() -> None:
-            nonlocal left
-            left -= 1
-            if left <= 0:
-                raise Killed
-
-        with pytest.MonkeyPatch.context() as patch:
-            _watch(patch, count, lambda: None)
-            with pytest.raises(Killed):
-                _destroy(mine, subject)
+        _cut_short(mine, subject, "before", stop)
         with Home.open(mine) as opened:
             opened.intake().read("access", [str(home.parent / "0.ndjson")])
         _check(mine, start, stop)

@@ -116,12 +116,7 @@ def test_after_a_power_cut_at_any_call_nothing_acknowledged_is_lost(starts: dict
         folder = tmp_path / str(stop) / "log"
         shutil.copytree(starts[start], folder)
         before = read_signed(folder / "signed")[1:]
-        calls, acknowledged = PowerCut(folder, stop), []
-        try:
-            for entries in _day(folder, calls):
-                acknowledged += entries
-        except Stopped:
-            pass
+        calls, acknowledged = _until_a_power_cut(folder, stop)
         for disk, state in calls.disks(tmp_path / str(stop)):
             _look(disk, before, acknowledged, f"before {calls.steps[-1]}: {state}")
             found += 1
@@ -137,12 +132,7 @@ def test_what_a_dying_process_left_unsynced_is_durable_before_another_builds_on_
         folder = tmp_path / str(stop) / "log"
         shutil.copytree(starts[start], folder)
         before = read_signed(folder / "signed")[1:]
-        calls, acknowledged = PowerCut(folder, stop), []
-        try:
-            for entries in _day(folder, calls):
-                acknowledged += entries
-        except Stopped:
-            pass
+        calls, acknowledged = _until_a_power_cut(folder, stop)
         died = calls.steps[-1]
         assert len(calls.steps) == stop
         calls.go_on()
@@ -156,6 +146,17 @@ def test_what_a_dying_process_left_unsynced_is_durable_before_another_builds_on_
         for disk, state in calls.disks(tmp_path / str(stop) / "published"):
             _look(disk, before, acknowledged, f"killed before {died}, published, then cut: {state}")
         shutil.rmtree(tmp_path / str(stop))
+
+
+def _until_a_power_cut(folder: Path, stop: int) -> tuple[PowerCut, list[bytes]]:
+    """Live the day on a disk whose power goes before its call number `stop`; return the disk and what was acknowledged."""
+    calls, acknowledged = PowerCut(folder, stop), []
+    try:
+        for entries in _day(folder, calls):
+            acknowledged += entries
+    except Stopped:
+        pass
+    return calls, acknowledged
 
 
 def _calls(start: Path, folder: Path) -> int:

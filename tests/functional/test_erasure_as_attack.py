@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from approval_stage import DAY, LATER, SUBJECT, Stage, public_of, seed_of, staff_row
@@ -16,20 +15,6 @@ from custodes.guard.approval import DENY, sign, written
 from custodes.ledger.leaf import Kind
 from custodes.settings import ErasureSettings
 from custodes.store.own_leaves import OwnLeaf
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    stage = Stage.built(tmp_path_factory.mktemp("built"))
-    stage.home.close()
-    return stage
-
-
-@pytest.fixture
-def stage(built: Stage, tmp_path: Path) -> Iterator[Stage]:
-    copy = built.copied(tmp_path / "stage")
-    yield copy
-    copy.home.close()
 
 
 def _leaves(stage: Stage) -> list[OwnLeaf]:

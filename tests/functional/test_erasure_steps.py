@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 
 import pytest
 from approval_stage import DAY, SUBJECT, Stage, public_of, seed_of, staff_row
@@ -21,20 +19,6 @@ from custodes.ledger.leaf import Kind
 from custodes.settings import ErasureSettings, settings_of
 from custodes.store.erasure import Eraser
 from custodes.store.slips import Slips
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    stage = Stage.built(tmp_path_factory.mktemp("built"))
-    stage.home.close()
-    return stage
-
-
-@pytest.fixture
-def stage(built: Stage, tmp_path: Path) -> Iterator[Stage]:
-    copy = built.copied(tmp_path / "stage")
-    yield copy
-    copy.home.close()
 
 
 def _records(stage: Stage) -> list[bytes]:

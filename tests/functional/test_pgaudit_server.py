@@ -14,28 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pgaudit_lines import DATAMAP
 
-from custodes.model.datamap import DataMap
 from custodes.model.draft import Draft, Note, Parsed
 from custodes.source import Follow, Position
 from custodes.sources.pgaudit import SOURCE
 
-DATAMAP = DataMap.of(
-    {
-        "postgres": {
-            "users": {
-                "subject_key": "id",
-                "fields": {"email": "contact", "handle": "identity"},
-                "selectors": {"handle": "handle", "email": "email"},
-            },
-            "login_event": {
-                "subject_key": "user_id",
-                "fields": {"ip": "ip_address", "city": "location"},
-                "selectors": {"ip": "ip", "city": "location"},
-            },
-        }
-    }
-)
 SCHEMA = """
 create extension pgaudit;
 create table users(id bigint primary key, handle text, email text);
