@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ def test_every_command_and_rule_is_documented() -> None:
     assert not [name for name in COMMANDS if f"`custodes {name}`" not in commands]
     rules = (ROOT / "docs/reference/rules.md").read_text(encoding="utf-8")
     assert not [entry.code for entry in rule.load_shelf() if entry.code not in rules]
+
+
+def test_contributors_are_shown_the_floors_that_the_build_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    floors = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
+    page = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    assert " / ".join(floor.replace(" | ", " · ") for floor in floors) in page
 
 
 def test_every_dependency_has_its_line() -> None:
