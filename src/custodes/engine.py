@@ -47,3 +47,20 @@ class KeepingEngine(Engine, Protocol):
 
     def keep(self, sql: str, file: str) -> None:
         """Write the rows of one SELECT to a Parquet `file`, which must lie where the engine may read. Not durable."""
+
+
+class Incoming(Protocol):
+    """Rows that statements read under a name, exchanged from one run of a statement to the next."""
+
+    def put(self, rows: pa.Table) -> None:
+        """Show these rows from now on. They must have the columns of the schema; what does not fit is refused by Arrow."""
+
+
+class SteadyEngine(Engine, Protocol):
+    """An engine whose plans rest on nothing that is known of the rows: what was prepared stays right whatever they become."""
+
+    def incoming(self, name: str, schema: pa.Schema) -> Incoming:
+        """Make `name` readable: rows of `schema` that can be exchanged without a word to the engine. Empty at first."""
+
+    def read(self, files: Sequence[str], schema: pa.Schema, where: str) -> pa.Table:
+        """Return the rows of Parquet `files` that meet a condition, with the columns of `schema`, times in UTC without a zone."""

@@ -6,9 +6,11 @@ told twice; a finding that context withdraws or weakens is said to be; what need
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import TYPE_CHECKING, Final
 
 from custodes import explain, rule, watch
 from custodes.explain.warm import Sources, Warm
@@ -16,21 +18,31 @@ from custodes.model.finding import Finding
 from custodes.model.run import Change, Known
 from custodes.rank import again, suppress
 from custodes.rank.assemble import Place
-from custodes.rule_findings import Draft, fieldsets_of, rows_of, tell
+from custodes.rule_findings import Draft, fieldsets_of, rows_of, select_of, tell
 from custodes.standing import Look, Seen, Standing, told_of
 from custodes.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from custodes.engine import Engine, SteadyEngine
+
+
+_LOOK_UP: Final = """
+SELECT l.look, l.access, l.subject, a.access_id, coalesce(l.fieldset, a.fieldset)
+FROM looks l INNER JOIN accesses a ON a.access = l.access
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What following stands on, handed in by the composition root.
 
-    `rooms` see the store as of `manifest`; `sources` see it as it becomes.
+    `rooms` see the store as of `manifest`; `sources` see it as it becomes. `steady` opens an empty engine.
     """
 
     rooms: watch.Rooms
     sources: Sources
     manifest: Manifest
+    steady: Callable[[], SteadyEngine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +63,24 @@ class Follow:
     """One record followed from where `ground` stands. Serves until `custodes.explain.warm.Outdated`; then make another one."""
 
     def __init__(self, ground: Ground) -> None:
-        """Explain what is there, judge it by the rules that stand on single looks, and take the engine over."""
-        self._rooms, self._engine = ground.rooms, ground.rooms.engine
-        _explain(ground.rooms)
-        active = [entry for entry in ground.rooms.rules if entry.state != "retired"]
-        single = [entry for entry in active if entry.reach == "look"]
-        why = {entry.code: rule.cannot_check(self._engine, entry, ground.rooms.loaded) for entry in single}
-        self.unchecked = {code: reason for code, reason in why.items() if reason}
-        self.left = tuple(entry.code for entry in active if entry.reach != "look")
-        self._standing = {entry.code: Standing(entry) for entry in single if not why[entry.code]}
+        """Explain what is there and judge it by the rules that stand on single looks, in the engine of `rooms`; then close that."""
+        self._rooms = ground.rooms
         self._seen: dict[Look, Seen] = {}
-        self._begin()
-        self._warm = Warm(self._engine, ground.sources, ground.manifest)
+        with closing(ground.rooms.engine) as engine:
+            _explain(ground.rooms)
+            active = [entry for entry in ground.rooms.rules if entry.state != "retired"]
+            single = [entry for entry in active if entry.reach == "look"]
+            why = {entry.code: rule.cannot_check(engine, entry, ground.rooms.loaded) for entry in single}
+            self.unchecked = {code: reason for code, reason in why.items() if reason}
+            self.left = tuple(entry.code for entry in active if entry.reach != "look")
+            self._standing = {entry.code: Standing(entry) for entry in single if not why[entry.code]}
+            self._begin(engine)
+            self._engine = ground.steady()
+            self._warm = Warm(engine, self._engine, ground.sources, ground.manifest)
+        self._named = self._warm.fieldsets, fieldsets_of(self._engine)
+        for code, one in self._standing.items():
+            self._warm.prepare(f"rule_{code}", select_of(one.rule))
+        self._warm.prepare("look_up", f"{_LOOK_UP} WHERE l.access IN (SELECT unnest(CAST($1 AS BIGINT[])))")
 
     def close(self) -> None:
         """Give the engine back."""
@@ -91,10 +109,10 @@ class Follow:
         began = perf_counter()
         batch = self._warm.take(parts)
         explaining = perf_counter() - began
-        rows = {code: rows_of(self._engine, one.rule) for code, one in self._standing.items()}
+        rows = {code: self._warm.rows(f"rule_{code}") for code in self._standing}
         self._see({_leaf(row[one.where["access"]]) for code, one in self._standing.items() for row in rows[code]})
         drafts = {code: one.replace(batch.asked, rows[code]) for code, one in self._standing.items()}
-        before, after = self._tell(drafts)
+        before, after = self._tell(drafts, self._sets())
         return replace(self._news(batch.accesses, before, after), explaining_s=explaining)
 
     def since(self, earlier: Follow) -> News:
@@ -105,28 +123,23 @@ class Follow:
 
     # — what stands at the beginning —
 
-    def _begin(self) -> None:
-        engine = self._engine
+    def _begin(self, engine: Engine) -> None:
         rows = {code: rows_of(engine, one.rule) for code, one in self._standing.items()}
         leaves = {_leaf(row[one.where["access"]]) for code, one in self._standing.items() for row in rows[code]}
         among = f"access IN ({', '.join(map(str, sorted(leaves))) or 'NULL'})"
-        self._look_up(among)
+        self._look_up(engine.rows(f"{_LOOK_UP} WHERE l.{among}"))
         for view, column in (("explanations", "template"), ("flags", "code"), ("lacks", "token")):
             columns = f"access, subject, {column}, evidence_table, evidence_key"
             for access, subject, word, table, key in engine.rows(f"SELECT {columns} FROM {view} WHERE {among}"):
                 seen = self._seen[_leaf(access), str(subject or "")]
                 known = {"explanations": seen.reasons, "flags": seen.flags, "lacks": seen.lacks}[view]
                 known.add((str(word), _text(table), _text(key)))
-        self._tell({code: one.replace((), rows[code]) for code, one in self._standing.items()})
+        self._tell({code: one.replace((), rows[code]) for code, one in self._standing.items()}, fieldsets_of(engine))
 
     # — what is known of the looks that findings tell of —
 
-    def _look_up(self, among: str) -> dict[int, Look]:
-        """Note names and field sets of looks; return look → leaf and subject."""
-        found = self._engine.rows(
-            f"""SELECT l.look, l.access, l.subject, a.access_id, coalesce(l.fieldset, a.fieldset)
-                FROM looks l INNER JOIN accesses a ON a.access = l.access WHERE l.{among}"""
-        )
+    def _look_up(self, found: Iterable[tuple[object, ...]]) -> dict[int, Look]:
+        """Note names and field sets of looks, rows of `_LOOK_UP`; return look → leaf and subject."""
         numbers = {}
         for number, access, subject, access_id, fieldset in found:
             look = (_leaf(access), str(subject or ""))
@@ -138,20 +151,25 @@ class Follow:
         """Note what is to be said of the looks of some accesses of the batch at hand."""
         if not leaves:
             return
-        numbers = self._look_up(f"access IN ({', '.join(map(str, sorted(leaves)))})")
+        numbers = self._look_up(self._warm.rows("look_up", sorted(leaves)))
         for number, verdict in self._warm.conclude(numbers).items():
             seen = self._seen[numbers[number]]
             seen.reasons, seen.flags, seen.lacks = verdict.reasons, verdict.flags, verdict.lacks
 
-    def _tell(self, drafts: Mapping[str, Sequence[Draft]]) -> tuple[list[Finding], list[Finding]]:
+    def _tell(
+        self, drafts: Mapping[str, Sequence[Draft]], sets: Mapping[str, tuple[set[str], set[str]]]
+    ) -> tuple[list[Finding], list[Finding]]:
         """Let findings stand on the groups that changed; return those that stood there and those that stand now."""
         concerned = [draft for own in drafts.values() for draft in own]
-        found = tell(concerned, [told_of(draft, self._seen) for draft in concerned], self._sets())
+        found = tell(concerned, [told_of(draft, self._seen) for draft in concerned], sets)
         before = [earlier for code, one in self._standing.items() for earlier in one.stand(f for f in found if f.rule == code)]
         return before, found
 
     def _sets(self) -> Mapping[str, tuple[set[str], set[str]]]:
-        return fieldsets_of(self._engine)
+        """Return what field sets are called, read anew only when there are others."""
+        if self._named[0] != self._warm.fieldsets:
+            self._named = self._warm.fieldsets, fieldsets_of(self._engine)
+        return self._named[1]
 
     # — what of it is news —
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from custodes import watching
+from custodes.engines.duckdb_engine import open_engine
 from custodes.explain.warm import Sources
 from custodes.follow import Ground
 from custodes.guard.book import GRANT, REVIEW, Book
@@ -14,6 +16,7 @@ from custodes.store.accesses import Accesses
 from custodes.store.recorder import OWN
 
 if TYPE_CHECKING:
+    from custodes.engine import SteadyEngine
     from custodes.home import Home
 
 
@@ -21,10 +24,14 @@ def ground(home: Home, *, keep: bool = False) -> Ground:
     """Return what following stands on, the store as of now. `keep`: with the verdicts of earlier runs."""
     home.intake().take_in()
     manifest = home.accesses().manifest()
-    # One thread: what a few looks ask for is too little to be shared out.
-    rooms = watching.rooms(home, keep=keep, accesses=Accesses(home.path / "accesses", manifest), threads=1)
+    rooms = watching.rooms(home, keep=keep, accesses=Accesses(home.path / "accesses", manifest))
     judged = Sources(home.accesses(), home.registry(), home.datamap, rooms.policy, rooms.templates, rooms.loaded)
-    return Ground(rooms, judged, manifest)
+    return Ground(rooms, judged, manifest, partial(_steady, home))
+
+
+def _steady(home: Home) -> SteadyEngine:
+    # One thread: what a few looks ask for is too little to be shared out.
+    return open_engine(memory_mb=home.settings.engine.memory_mb, threads=1, directory=home.path, steady=True)
 
 
 class Basis:

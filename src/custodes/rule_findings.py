@@ -80,9 +80,14 @@ def collect(engine: Engine, rule: Rule) -> list[Draft]:
 
 def rows_of(engine: Engine, rule: Rule) -> list[Row]:
     """Run one rule and return its rows, sorted by `order_of`."""
+    return engine.rows(select_of(rule))
+
+
+def select_of(rule: Rule) -> str:
+    """Return the SELECT of a rule's rows, sorted by `order_of`."""
     columns = ", ".join(_quoted(name) for name in rule.columns)
     order = ", ".join(_quoted(name) for name in order_of(rule))
-    return engine.rows(f"SELECT {columns} FROM ({rule.sql}) AS found ORDER BY {order}")
+    return f"SELECT {columns} FROM ({rule.sql}) AS found ORDER BY {order}"
 
 
 def order_of(rule: Rule) -> list[str]:

@@ -13,6 +13,8 @@ import pytest
 from custodes.engines.duckdb_engine import open_engine
 from custodes.explain import load_templates, quickly, run
 from custodes.explain.few import Few
+from custodes.explain.held import plain
+from custodes.explain.prepared import Prepared
 from custodes.explain.trial import world
 from custodes.model.policy import Policy
 from custodes.model.tables import TABLES
@@ -228,7 +230,7 @@ def test_narrowing_changes_no_verdict(seed: int, tmp_path: Path, monkeypatch: py
 def test_a_few_later_looks_are_judged_as_all_are(seed: int, tmp_path: Path) -> None:
     tables, shelf = Drawn(seed).tables(), load_templates()
     loaded = set(TABLES) if seed % 4 else set(TABLES) - {"grants", "cases"}
-    with open_engine(memory_mb=400, threads=1, directory=tmp_path) as engine:
+    with open_engine(memory_mb=400, threads=1, directory=tmp_path, steady=True) as engine:
         world(engine, tables)
         run(engine, shelf, Policy(), loaded)
         late = f"look IN (SELECT look FROM looks WHERE time >= TIMESTAMP '{START + timedelta(days=5)}')"
@@ -236,14 +238,24 @@ def test_a_few_later_looks_are_judged_as_all_are(seed: int, tmp_path: Path) -> N
             name: engine.rows(f"SELECT {columns} FROM {name} WHERE {late} ORDER BY {columns}") for name, columns in VERDICTS.items()
         }
         few = Few(engine, shelf, Policy(), loaded)
-        engine.run(f"CREATE TABLE few_looks AS SELECT * FROM looks WHERE {late}")
-        engine.run(f"CREATE TABLE earlier_looks AS SELECT * FROM looks WHERE NOT {late}")
-        engine.run(f"CREATE TABLE earlier_explanations AS SELECT * FROM explanations WHERE NOT {late}")
+        rows = {
+            "few_looks": engine.fetch(f"SELECT * FROM looks WHERE {late}"),
+            "earlier_looks": engine.fetch(f"SELECT * FROM looks WHERE NOT {late}"),
+            "earlier_explanations": engine.fetch(f"SELECT * FROM explanations WHERE NOT {late}"),
+        }
         for name in ("looks", "explanations"):
             engine.run(f"DROP TABLE {name}")
+        statements = Prepared(engine)
+        for name, own in rows.items():
+            statements.table(name, plain(own).schema)
         engine.run("CREATE VIEW looks AS SELECT * FROM few_looks")
+        few.prepare(statements)
+        statements.anew()
         for _ in range(2):  # a second batch finds nothing of the first
-            few.explain()
+            statements.begin()
+            for name, own in rows.items():
+                statements.lay(name, plain(own))
+            few.explain(few.asked())
         names = {look: (access, subject) for look, access, subject in engine.rows("SELECT look, access, subject FROM few_looks")}
         verdicts = few.conclude(names)
         told = {

@@ -30,18 +30,25 @@ _INCOMING: Final = "incoming rows"
 _SERIAL = itertools.count()
 
 
-def open_engine(*, memory_mb: int, threads: int, directory: Path) -> DuckDBEngine:
+_BY_STATISTICS: Final = ("statistics_propagation", "compressed_materialization", "row_group_pruner", "top_n_window_elimination")
+"""Passes of DuckDB's optimizer that turn what is known of the rows at that moment into what a plan takes for granted. Others use it
+only to choose between plans that are all right (join order, build side), or ask for it anew each time that a plan runs.
+"""
+
+
+def open_engine(*, memory_mb: int, threads: int, directory: Path, steady: bool = False) -> DuckDBEngine:
     """Open an engine that may read files under `directory` and spill there; both limits are hard.
 
-    Raises `EngineUnavailable` where DuckDB refuses the settings.
+    `steady`: its plans do not rest on statistics of the rows, so that a prepared statement may see any. Raises `EngineUnavailable`
+    where DuckDB refuses the settings.
     """
-    return DuckDBEngine(memory_mb=memory_mb, threads=threads, directory=directory)
+    return DuckDBEngine(memory_mb=memory_mb, threads=threads, directory=directory, steady=steady)
 
 
 class DuckDBEngine(KeepingEngine):
     """One in-memory DuckDB connection, owned by one thread. Close it, or use it as a context manager."""
 
-    def __init__(self, *, memory_mb: int, threads: int, directory: Path) -> None:
+    def __init__(self, *, memory_mb: int, threads: int, directory: Path, steady: bool = False) -> None:
         inside = directory.resolve()
         spill = inside / f".engine-{os.getpid()}-{next(_SERIAL)}"
         with _said():
@@ -56,11 +63,13 @@ class DuckDBEngine(KeepingEngine):
                     "python_enable_replacements": "false",
                 },
             )
-            self._harden(inside)
+            self._harden(inside, steady=steady)
 
-    def _harden(self, inside: Path) -> None:
+    def _harden(self, inside: Path, *, steady: bool) -> None:
         """Shut the doors, last of all the one to the settings."""
         run = self._connection.execute
+        if steady:
+            run(f"SET disabled_optimizers = '{','.join(_BY_STATISTICS)}'")
         run("SET TimeZone = 'UTC'")
         run("SET parquet_metadata_cache = true")  # parts are read many times and never change under a name
         run("SET enable_progress_bar = false")  # where nobody started a script DuckDB draws one on stdout, amid our data
@@ -94,9 +103,18 @@ class DuckDBEngine(KeepingEngine):
         if not files:
             self.table(name, schema.empty_table())
             return
-        listed = ", ".join(_text(file) for file in files)
-        columns = ", ".join(_column(field) for field in schema)
-        self._put(name, "VIEW", f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)")
+        self._put(name, "VIEW", _of_files(files, schema))
+
+    def read(self, files: Sequence[str], schema: pa.Schema, where: str) -> pa.Table:
+        """Return the rows of Parquet `files` that meet a condition. No table or view is made: what was prepared stays planned."""
+        return self.fetch(f"{_of_files(files, schema)} WHERE {where}") if files else schema.empty_table()
+
+    def incoming(self, name: str, schema: pa.Schema) -> Rows:
+        """Make `name` readable: rows that can be exchanged, of which nothing but `schema` is known when a statement is planned."""
+        made = Rows(schema)
+        with _said():
+            self._connection.register(name, made)
+        return made
 
     def table(self, name: str, data: pa.Table) -> None:
         """Copy `data` into table `name`, replacing what had that name. Columns with a zone become TIMESTAMP in UTC."""
@@ -151,6 +169,23 @@ class DuckDBEngine(KeepingEngine):
             self.run(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {_word(name)}")
 
 
+class Rows:
+    """Arrow rows behind a name: each time that a statement runs it asks for those of that moment (Arrow's stream of C data)."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema, self._rows = schema, schema.empty_table()
+
+    def put(self, rows: pa.Table) -> None:
+        """Show these rows from now on. Raises `ValueError` or `TypeError` of Arrow if they are not of the schema."""
+        self._rows = rows if rows.schema.equals(self._schema) else rows.select(self._schema.names).cast(self._schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return self._schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._rows.__arrow_c_stream__()
+
+
 @contextmanager
 def _said() -> Iterator[None]:
     """Turn whatever the engine raises into `EngineUnavailable` with the first line of its words."""
@@ -159,6 +194,12 @@ def _said() -> Iterator[None]:
     except duckdb.Error as wrong:
         first = next(iter(str(wrong).splitlines()), type(wrong).__name__)
         raise EngineUnavailable(f"DuckDB: {first}") from wrong
+
+
+def _of_files(files: Sequence[str], schema: pa.Schema) -> str:
+    listed = ", ".join(_text(file) for file in files)
+    columns = ", ".join(_column(field) for field in schema)
+    return f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)"
 
 
 def _column(field: pa.Field) -> str:

@@ -56,7 +56,14 @@ def build(engine: Engine, policy: Policy, registry: Registry | None, datamap: Da
     """Make the tables that `judge` needs; none of them is a view that rules may read."""
     touched = engine.fetch("SELECT DISTINCT subject FROM looks WHERE subject IS NOT NULL") if registry else None
     found = registry.enrolments(touched.column("subject").to_pylist()) if registry and touched is not None else {}
-    classes = {name: policy.protected.get(name, _UNDECLARED) for name in register(engine, found)}
+    rows = registered(found)
+    engine.table("registered", rows)
+    build_classes(engine, policy, sorted(set(rows.column("cls").to_pylist())), datamap)
+
+
+def build_classes(engine: Engine, policy: Policy, names: Iterable[str], datamap: DataMap) -> None:
+    """Make what policy says of some classes into tables."""
+    classes = {name: policy.protected.get(name, _UNDECLARED) for name in names}
     _table(engine, "class_duties", ("cls", "duty"), [(name, duty) for name, entry in classes.items() for duty in entry.obliges])
     listed = [(name, code) for name, entry in classes.items() for code in entry.explained_by or ("*",)]
     _table(engine, "class_explained", ("cls", "template"), listed)
@@ -71,11 +78,10 @@ def build(engine: Engine, policy: Policy, registry: Registry | None, datamap: Da
     _table(engine, "class_fieldsets", ("cls", "fieldset", "contact_only"), _covered(engine, classes, datamap))
 
 
-def register(engine: Engine, found: Mapping[str, Sequence[Enrolment]]) -> set[str]:
-    """Make table `registered` of what the registry knows of some subjects; return its classes."""
+def registered(found: Mapping[str, Sequence[Enrolment]]) -> pa.Table:
+    """Return what the registry knows of some subjects, as the rows of table `registered`."""
     rows = [(subject, item.cls, item.enrolled, item.expires) for subject, items in sorted(found.items()) for item in items]
-    _table(engine, "registered", ("subject", "cls", "enrolled", "expires"), rows)
-    return {row[1] for row in rows}
+    return _rows(_EMPTY["registered"], rows)
 
 
 def _covered(engine: Engine, classes: Mapping[str, Protection], datamap: DataMap) -> list[tuple[str, str, int]]:
@@ -110,7 +116,7 @@ def _protects(entry: Protection, category: str) -> bool:
 
 def judge(engine: Engine) -> None:
     """Fill `obligations` from `looks` and `explanations`."""
-    engine.run(_OBLIGATIONS)
+    engine.run(f"CREATE OR REPLACE TABLE obligations AS {OBLIGATIONS}")
 
 
 def fill_missing(engine: Engine) -> None:
@@ -134,20 +140,23 @@ _NUMBERS: Final = frozenset({"contact_only"})
 
 
 def _table(engine: Engine, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    engine.table(name, _rows(columns, rows))
+
+
+def _rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> pa.Table:
     arrays = []
     for place, column in enumerate(columns):
         kind = pa.timestamp("us") if column in _TIMES else pa.int32() if column in _NUMBERS else pa.string()
         values = [_naive(row[place]) for row in rows]
         arrays.append(pa.array(values, kind))
-    engine.table(name, pa.table(arrays, names=list(columns)))
+    return pa.table(arrays, names=list(columns))
 
 
 def _naive(value: object) -> object:
     return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
-_OBLIGATIONS: Final = """
-CREATE OR REPLACE TABLE obligations AS
+OBLIGATIONS: Final = """
 WITH held AS (
   SELECT l.look, l.access, l.subject, l.human, l.time, r.cls, f.contact_only
   FROM looks l
@@ -196,3 +205,4 @@ LEFT JOIN means m ON m.look = q.look AND m.cls = q.cls
 LEFT JOIN approved a ON a.look = q.look
 GROUP BY q.access, q.subject, q.duty
 """
+"""What is asked for each look at a protected person, and whether it was met: from `looks`, `explanations` and what `build` made."""

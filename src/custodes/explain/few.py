@@ -7,21 +7,41 @@ Nothing on this page is a second opinion: a property test holds both ways to equ
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from custodes.errors import BadRule
 from custodes.explain.template import WEAKEST, Absence, Check, Template
-from custodes.explain.verdicts import REASON_TABLES, in_order, with_masks
+from custodes.explain.verdicts import REASON_TABLES, in_order, masks
+from custodes.model.arrow import VIEW_TYPES
 from custodes.model.policy import Policy
+from custodes.model.views import VIEWS
 
 if TYPE_CHECKING:
     from custodes.engine import Engine
+    from custodes.explain.prepared import Prepared
 
-_COLUMNS: Final = "look, evidence_table, evidence_key, strength, claimed, failed, broken, short"
+KEY: Final = "CASE WHEN {column} IS NOT NULL THEN hash(CAST({column} AS VARCHAR)) END"
+"""A word as the number by which rows that hold it are found (`held`)."""
+_FOUND: Final = (
+    *(("template", pa.string()), ("look", pa.int64()), ("evidence_table", pa.string()), ("evidence_key", pa.string())),
+    *(("strength", pa.int32()), ("claimed", pa.int32())),
+)
+_COLUMNS: Final = ", ".join(name for name, _ in _FOUND)
+_EXPLAINED: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["explanations"].items()])
 _KEYS: Final = ("subject", "reason", "actor", "human")
+_ASKED: Final = ", ".join(
+    [
+        *(f"l.{column}" for column in ("look", "access", *_KEYS)),
+        *(f"{KEY.format(column=f'l.{column}')} AS key_{column}" for column in ("subject", "reason")),
+    ]
+)
 Reason = tuple[str, str | None, str | None]
 """A word (template, code or token) with table and key of the context row that it is about."""
 
@@ -61,7 +81,7 @@ class Few:
     """One shelf of templates under one policy, over tables that hold what a few looks can be joined with.
 
     Reads `few_looks` (view `looks` must show the same), context as `verdicts.run` does, and besides `earlier_looks` and
-    `earlier_explanations`: other looks at the same people, and what explained them. Makes `candidates` and `few_explanations`.
+    `earlier_explanations`: other looks at the same people, and what explained them. Fills `few_explanations`.
     """
 
     def __init__(self, engine: Engine, templates: Sequence[Template], policy: Policy, loaded: set[str]) -> None:
@@ -71,54 +91,67 @@ class Few:
         """
         if own := [template.code for template in templates if template.repeat]:
             raise BadRule(f"{own[0]} reads its own verdicts: a few looks cannot be asked by it")
-        self._engine, self._policy = engine, policy
+        self._policy = policy
         self._tried = [template for template in in_order(templates) if not set(template.tables) - loaded]
         self._by_code = {template.code: template for template in self._tried}
         self._near = {template.code: _Near(engine, template) for template in self._tried if template.near and not template.after}
+        self._conditions = list(dict.fromkeys(entry for near in self._near.values() for entry in near.conditions))
+        self._absences = [(template, absence) for template in self._tried for absence in template.absent]
         self._reasons_known = bool(loaded & REASON_TABLES)
         self._all_known = loaded >= REASON_TABLES
 
-    def explain(self) -> None:
-        """Try the templates on `few_looks`."""
-        engine = self._engine
-        values, met = self._values()
-        first = [
-            template
-            for template in self._tried
-            if not template.after and (template.code not in self._near or self._near[template.code].meets(values, met))
-        ]
-        engine.run(f"CREATE OR REPLACE TABLE candidates AS {_beside(first, self._policy) or _NO_CANDIDATES}")
-        for template in self._tried:
-            if template.after:
-                engine.run(_afterwards(template, self._policy))
-        engine.run(_EXPLANATIONS)
+    def read_of_earlier(self) -> set[str]:
+        """Return the columns of earlier looks that a template can read: those that its text names."""
+        text = " ".join(template.bound(self._policy) for template in self._tried if template.after)
+        return set(VIEWS["looks"]).intersection(VIEWS["looks"] if "*" in text else re.findall(r"\w+", text))
 
-    def _values(self) -> tuple[Mapping[str, set[object]], set[str]]:
-        """Return what the looks hold in the columns that narrow templates, and which conditions one of them meets."""
-        conditions = list(dict.fromkeys(entry for near in self._near.values() for entry in near.conditions))
-        tests = "".join(f", bool_or({entry})" for entry in conditions)
-        listed = ", ".join(f"list(DISTINCT l.{key})" for key in _KEYS)
-        row = self._engine.rows(f"SELECT {listed}{tests} FROM few_looks l")[0]
-        found = {key: set(value) if isinstance(value, list) else set() for key, value in zip(_KEYS, row, strict=False)}
-        return found, {entry for entry, met in zip(conditions, row[len(_KEYS) :], strict=True) if met}
+    def prepare(self, statements: Prepared) -> None:
+        """Make the tables for what is found, and plan the templates, once the tables that they read are there."""
+        self._statements, most = statements, max((len(template.checks) for template in self._tried), default=0)
+        checks = [f"c{number}" for number in range(most)]
+        statements.table("few_tried", pa.schema([*_FOUND, *((check, pa.int32()) for check in checks)]))
+        statements.engine.run(f"CREATE VIEW few_candidates AS SELECT {_COLUMNS}, {masks(checks)} FROM few_tried")
+        statements.table("few_explanations", _EXPLAINED)
+        for template in self._tried:
+            found = _found(template, template.bound(self._policy), most)
+            statements.add(
+                f"try_{template.code}", _AFTERWARDS.format(found=found) if template.after else f"INSERT INTO few_tried {found}"
+            )
+        statements.add("few_explain", _EXPLANATIONS)
+        tests = "".join(f", ({entry}) AS met_{number}" for number, entry in enumerate(self._conditions))
+        statements.add("few_asked", f"SELECT {_ASKED}{tests} FROM few_looks l")
+        among = "look IN (SELECT unnest(CAST($1 AS BIGINT[])))"
+        statements.add("few_found", f"SELECT {_COLUMNS}, failed, broken, short FROM few_candidates WHERE {among}")
+        known = "EXISTS (SELECT 1 FROM reasons s WHERE s.reason = l.reason)" if self._all_known else "TRUE"
+        when = "".join(f", ({absence.when})" for _, absence in self._absences)
+        statements.add(
+            "few_said", f"SELECT l.look, l.deliberate, l.reason, l.derived_from, {known}{when} FROM few_looks l WHERE l.{among}"
+        )
+
+    def asked(self) -> pa.Table:
+        """Return what narrows the looks: `look`, `access`, the words of `near`, and subject and reason as the keys of `held`."""
+        return self._statements.fetch("few_asked")
+
+    def explain(self, asked: pa.Table) -> None:
+        """Try the templates on `few_looks`, of which `asked` was told."""
+        values = {key: set(asked.column(key).unique().to_pylist()) - {None} for key in _KEYS}
+        met = {entry for number, entry in enumerate(self._conditions) if pc.any(asked.column(f"met_{number}")).as_py()}
+        for template in self._tried:
+            if template.code not in self._near or self._near[template.code].meets(values, met):
+                self._statements.run(f"try_{template.code}")
+        self._statements.run("few_explain")
 
     def conclude(self, looks: Collection[int]) -> dict[int, Verdict]:
         """Return the verdicts on some looks of `few_looks`, after `explain`."""
         if not looks:
             return {}
-        among = f"look IN ({', '.join(map(str, sorted(looks)))})"
         found: dict[int, list[_Candidate]] = defaultdict(list)
-        for look, *rest in self._engine.rows(f"SELECT look, template, {_COLUMNS[6:]} FROM candidates WHERE {among}"):
-            found[_int(look)].append(_Candidate(*rest))  # type: ignore[arg-type]  # the columns of `candidates`
-        absences = [(template, absence) for template in self._tried for absence in template.absent]
-        tests = "".join(f", ({absence.when})" for _, absence in absences)
-        known = "EXISTS (SELECT 1 FROM reasons s WHERE s.reason = l.reason)" if self._all_known else "TRUE"
-        rows = self._engine.rows(
-            f"SELECT l.look, l.deliberate, l.reason, l.derived_from, {known}{tests} FROM few_looks l WHERE l.{among}"
-        )
+        for template, look, *rest in self._statements.rows("few_found", sorted(looks)):
+            found[_int(look)].append(_Candidate(template, *rest))  # type: ignore[arg-type]  # the columns of `few_candidates`
+        rows = self._statements.rows("few_said", sorted(looks))
         verdicts = {}
         for look, deliberate, reason, copy, is_known, *when in rows:
-            said = [one for one, holds in zip(absences, when, strict=True) if holds]
+            said = [one for one, holds in zip(self._absences, when, strict=True) if holds]
             bare = bool(deliberate) and self._reasons_known and (reason is None or not is_known)
             verdicts[_int(look)] = self._verdict(found[_int(look)], bare, None if copy is None else str(copy), said)
         return verdicts
@@ -185,35 +218,30 @@ class _Near:
         return any(not known.isdisjoint(values[column]) for column, known in self._values.items())
 
 
-def _beside(templates: Sequence[Template], policy: Policy) -> str:
-    return " UNION ALL ".join(
-        f"SELECT '{template.code}' AS template, {_COLUMNS} FROM ({with_masks(template, template.bound(policy))}) AS {template.code}"
-        for template in templates
-    )
+def _found(template: Template, asked: str, most: int) -> str:
+    """Return the SELECT of a template's candidates, with as many checks as any template has: those that it does not have hold."""
+    checks = [check.column for check in template.checks] + ["1"] * (most - len(template.checks))
+    listed = "".join(f", CAST({check} AS INTEGER)" for check in checks)
+    return f"""SELECT '{template.code}', look, evidence_table, evidence_key,
+        CAST(strength AS INTEGER), CAST(claimed AS INTEGER){listed} FROM ({asked}) found"""
 
 
-def _afterwards(template: Template, policy: Policy) -> str:
-    """Try a template that reads verdicts: it also sees earlier looks at the same people, and what explained them."""
-    return f"""
-        INSERT INTO candidates
-        WITH looks AS (SELECT * FROM few_looks UNION ALL SELECT * FROM earlier_looks),
-        explanations AS (
-          SELECT c.look, l.access, l.subject, c.template, c.strength, c.evidence_table, c.evidence_key
-          FROM candidates c INNER JOIN few_looks l ON l.look = c.look WHERE c.failed = 0 AND c.strength >= {WEAKEST}
-          UNION ALL SELECT * FROM earlier_explanations
-        )
-        SELECT '{template.code}', {_COLUMNS} FROM ({with_masks(template, template.bound(policy))}) found
-        WHERE look IN (SELECT look FROM few_looks)"""
-
-
-_NO_CANDIDATES: Final = """
-SELECT '' AS template, CAST(0 AS BIGINT) AS look, '' AS evidence_table, '' AS evidence_key, 0 AS strength, 0 AS claimed,
-  CAST(0 AS BIGINT) AS failed, CAST(0 AS BIGINT) AS broken, 0 AS short WHERE FALSE
+_AFTERWARDS: Final = f"""
+INSERT INTO few_tried
+WITH looks AS (SELECT * FROM few_looks UNION ALL BY NAME SELECT * FROM earlier_looks),
+explanations AS (
+  SELECT c.look, l.access, l.subject, c.template, c.strength, c.evidence_table, c.evidence_key
+  FROM few_candidates c INNER JOIN few_looks l ON l.look = c.look WHERE c.failed = 0 AND c.strength >= {WEAKEST}
+  UNION ALL SELECT * FROM earlier_explanations
+)
+{{found}}
+WHERE look IN (SELECT look FROM few_looks)
 """
+"""A template that reads verdicts also sees earlier looks at the same people, and what explained them."""
 _EXPLANATIONS: Final = f"""
-CREATE OR REPLACE TABLE few_explanations AS
+INSERT INTO few_explanations
 SELECT c.look, l.access, l.subject, c.template, max(c.strength) AS strength, c.evidence_table, c.evidence_key
-FROM candidates c INNER JOIN few_looks l ON l.look = c.look
+FROM few_candidates c INNER JOIN few_looks l ON l.look = c.look
 WHERE c.failed = 0 AND c.strength >= {WEAKEST}
 GROUP BY c.look, l.access, l.subject, c.template, c.evidence_table, c.evidence_key
 """

@@ -7,9 +7,9 @@ what it finds. Rows that come later are held apart (`Grown`) and cost as little.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from custodes.engine import Engine
 
 
-_NEAR = 64
+_NEAR: Final = 64
 """Rows of one key lie together and are few: their end is looked for this near first."""
+_CHAPTERS: Final = 1 << 13
 
 
 class Held:
@@ -29,24 +30,42 @@ class Held:
         """`keys`: name of a key → the expression over the rows that gives it; rows where it is null are not found by it."""
         engine.run(f"CREATE OR REPLACE TABLE holding AS {select}")
         self.rows = engine.fetch("SELECT * FROM holding").unify_dictionaries().combine_chunks()
-        self._keys = {name: _sorted(engine, expression) for name, expression in keys.items()}
+        self._keys = {name: _Key(*_sorted(engine, expression)) for name, expression in keys.items()}
         engine.run("DROP TABLE holding")
 
     def find(self, key: str, values: Iterable[int]) -> list[int]:
         """Return the places of rows that have one of the values, in no order."""
-        known, places = self._keys[key]
+        return self._keys[key].find(values)
+
+    def take(self, places: Iterable[int], columns: Sequence[str] = ()) -> pa.Table:
+        """Return rows by their places, with words as texts. `columns`: those alone."""
+        rows = self.rows.select(columns) if columns else self.rows
+        return plain(rows.take(pa.array(places, pa.int64())))
+
+
+class _Key:
+    """Sorted keys and the place of each, with a table of contents: where the keys of each chapter begin."""
+
+    def __init__(self, known: memoryview[int], places: memoryview[int]) -> None:
+        self._known, self._places = known, places
+        self._wide = (known[-1] // _CHAPTERS + 1) if len(known) else 1
+        self._begins = [bisect_left(known, number * self._wide) for number in range(_CHAPTERS + 1)]
+
+    def find(self, values: Iterable[int]) -> list[int]:
+        known, places, begins, wide = self._known, self._places, self._begins, self._wide
         found: list[int] = []
         for value in values:
-            first = last = bisect_left(known, value)
+            chapter = value // wide
+            if chapter >= _CHAPTERS:  # larger than any
+                continue
+            first = last = bisect_left(known, value, begins[chapter], begins[chapter + 1])
             while last < len(known) and known[last] == value:
                 last = bisect_right(known, value, last, min(last + _NEAR, len(known)))
-            if last > first:
+            if last == first + 1:
+                found.append(places[first])
+            elif last > first:
                 found += places[first:last].tolist()
         return found
-
-    def take(self, places: Iterable[int]) -> pa.Table:
-        """Return rows by their places, with words as texts."""
-        return plain(self.rows.take(pa.array(list(places), pa.int64())))
 
 
 class Grown:

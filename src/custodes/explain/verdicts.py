@@ -222,17 +222,22 @@ def _near_misses(engine: Engine, quick: Sequence[Template], policy: Policy) -> N
 
 def with_masks(template: Template, sql: str) -> str:
     """Wrap a template's SELECT: checks become two bit masks, one of what does not hold and one of what is broken."""
-
-    def mask(test: str) -> str:
-        parts = [f"CASE WHEN {check.column} {test} THEN {1 << place} ELSE 0 END" for place, check in enumerate(template.checks)]
-        return " + ".join(parts) or "0"
-
-    short = " + ".join(f"CASE WHEN {check.column} = 1 THEN 0 ELSE 1 END" for check in template.checks) or "0"
     return f"""
         SELECT look, evidence_table, evidence_key, CAST(strength AS INTEGER) AS strength, CAST(claimed AS INTEGER) AS claimed,
-          CAST({mask("IS DISTINCT FROM 1")} AS BIGINT) AS failed, CAST({mask("= 0")} AS BIGINT) AS broken,
-          CAST({short} AS INTEGER) AS short
+          {masks([check.column for check in template.checks])}
         FROM ({sql}) found"""
+
+
+def masks(checks: Sequence[str]) -> str:
+    """Return the columns that are made of some checks: `failed` and `broken`, bit by bit, and `short`, how many do not hold."""
+
+    def mask(test: str) -> str:
+        parts = [f"CASE WHEN {check} {test} THEN {1 << place} ELSE 0 END" for place, check in enumerate(checks)]
+        return " + ".join(parts) or "0"
+
+    short = " + ".join(f"CASE WHEN {check} = 1 THEN 0 ELSE 1 END" for check in checks) or "0"
+    return f"""CAST({mask("IS DISTINCT FROM 1")} AS BIGINT) AS failed, CAST({mask("= 0")} AS BIGINT) AS broken,
+          CAST({short} AS INTEGER) AS short"""
 
 
 def _keep_explaining(engine: Engine, template: Template, source: str) -> int:

@@ -247,6 +247,12 @@ def build_context(engine: Engine) -> None:
     """Make `case_subjects`, `grant_fields`, `legal_fields` and `reasons` from the context tables."""
     for sql in _CONTEXT:
         engine.run(sql)
+    build_reasons(engine)
+
+
+def build_reasons(engine: Engine) -> None:
+    """Make `reasons` over the context tables as they become."""
+    engine.run(_REASONS)
 
 
 _CONTEXT: Final = (
@@ -264,13 +270,13 @@ _CONTEXT: Final = (
     """,
     'CREATE OR REPLACE TABLE grant_fields AS SELECT DISTINCT "grant", unnest(fields) AS field FROM grants',
     "CREATE OR REPLACE TABLE legal_fields AS SELECT DISTINCT process, unnest(fields) AS field FROM legal",
-    """
-    CREATE OR REPLACE VIEW reasons AS
-    SELECT ticket AS reason, 'tickets' AS kind, row_key FROM tickets
-    UNION ALL SELECT "case", 'cases', row_key FROM cases
-    UNION ALL SELECT "grant", 'grants', row_key FROM grants
-    UNION ALL SELECT incident, 'incidents', row_key FROM incidents
-    UNION ALL SELECT process, 'legal', row_key FROM legal
-    UNION ALL SELECT job, 'jobs', row_key FROM jobs
-    """,
 )
+_REASONS: Final = """
+CREATE OR REPLACE VIEW reasons AS
+SELECT ticket AS reason, 'tickets' AS kind, row_key FROM tickets
+UNION ALL SELECT "case", 'cases', row_key FROM cases
+UNION ALL SELECT "grant", 'grants', row_key FROM grants
+UNION ALL SELECT incident, 'incidents', row_key FROM incidents
+UNION ALL SELECT process, 'legal', row_key FROM legal
+UNION ALL SELECT job, 'jobs', row_key FROM jobs
+"""

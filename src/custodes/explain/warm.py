@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from custodes.explain import duties, looks, views
-from custodes.explain.few import Few, Verdict
-from custodes.explain.held import Grown, Held
-from custodes.model.arrow import ACCESSES, TOUCHES, VIEW_TYPES
+from custodes.explain.few import KEY, Few, Verdict
+from custodes.explain.held import Grown, Held, plain
+from custodes.explain.prepared import Prepared
+from custodes.model.arrow import VIEW_TYPES
 from custodes.model.tables import TABLES
 from custodes.model.views import VIEWS
 
 if TYPE_CHECKING:
-    from custodes.engine import Engine
+    from custodes.engine import Engine, SteadyEngine
+    from custodes.explain.duties import Enrolment
     from custodes.explain.template import Template
     from custodes.model.datamap import DataMap
     from custodes.model.policy import Policy
@@ -40,17 +42,24 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "assignments": ("key_ticket",),
     "subjects": ("key_subject",),
 }
-_SMALL: Final = ("staff_spans", "chain", "units", "case_subjects", "grant_fields", "legal_fields", "fieldsets", "fieldset_facts")
-_KEPT: Final = frozenset(
-    {*_SMALL, "purpose_beyond", "copies", "policy_regions", "policy_purposes", "policy_never", "policy_settings", "policy_legal"}
-    | {"written", "written_touches", "opened_before", "case_assignments", "accesses", "reasons", "selectors"}
-    | {"registered", "class_duties", "class_explained", "class_legal", "class_asks_legal", "class_fieldsets"}
+_SMALL: Final = (
+    *("staff_spans", "chain", "units", "case_subjects", "grant_fields", "legal_fields", "fieldsets", "fieldset_facts", "copies"),
+    *("purpose_beyond", "policy_regions", "policy_purposes", "policy_never", "policy_settings", "policy_legal"),
 )
-"""Tables that stay as they are in the engine; all others that a full run made are given back."""
+"""Tables that stay as they are, besides the small ones of the context."""
+_CLASSES: Final = ("class_duties", "class_explained", "class_legal", "class_asks_legal", "class_fieldsets")
 _LOOKS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["looks"].items()])
 _REASONS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["explanations"].items()])
 _COPIES: Final = "object, subject, certainty, fieldset, written"
-_KEY: Final = "CASE WHEN subject IS NOT NULL THEN hash(CAST(subject AS VARCHAR)) END"
+_KEY: Final = KEY.format(column="subject")
+_OTHERS: Final = """SELECT * FROM written WHERE derived IN (SELECT derived_from FROM few_stored)
+    AND leaf NOT IN (SELECT leaf FROM few_stored)"""
+"""Earlier writings of what is opened: who opens may have the reason of who wrote."""
+_NOT_OLDER: Final = """
+SELECT DISTINCT e.access FROM earlier_looks e INNER JOIN (
+  SELECT subject, min(time) AS since FROM few_looks WHERE subject IS NOT NULL GROUP BY subject) n
+ON n.subject = e.subject AND n.since <= e.time
+"""
 _LISTED: Final = ", ".join(VIEWS["looks"])
 
 
@@ -79,27 +88,34 @@ class Batch:
 
 
 class Warm:
-    """The warm state in one engine, which must hold what a full run leaves: views, verdicts, duties. It serves until `Outdated`."""
+    """The warm state in an engine of its own. It serves until `Outdated`.
 
-    def __init__(self, engine: Engine, sources: Sources, manifest: Manifest) -> None:
-        """`manifest`: the store as the full run saw it. Takes the engine over: verdicts on the whole record are gone afterwards."""
-        self._engine, self._sources = engine, sources
+    What each batch fills is empty between batches (`Prepared.begin`); what is remembered lies here, or is written outside of that.
+    """
+
+    def __init__(self, engine: Engine, steady: SteadyEngine, sources: Sources, manifest: Manifest) -> None:
+        """`engine` holds what a full run leaves (views, verdicts, duties) over the store of `manifest`; it is not needed later.
+
+        `steady`: an empty engine, taken over.
+        """
+        self._sources, self._statements = sources, Prepared(steady)
         self._parts = {part.accesses: part.size for part in manifest.parts}
-        self._superseded, self._fieldsets = set(manifest.superseded), list(manifest.fieldsets)
-        self._classes: set[str] = set()
+        self._superseded, self.fieldsets = set(manifest.superseded), tuple(manifest.fieldsets)
         self._few = Few(engine, sources.templates, sources.policy, sources.loaded)
         self._after = sorted({code for template in sources.templates for code in template.after})
         changes = engine.rows("SELECT DISTINCT hash(change) FROM jobs WHERE change IS NOT NULL")
         self._changes = [_int(value) for (value,) in changes]
-        self._hold_history()
-        self._hold_context()
-        self._clear()
+        self._classes = {str(name) for (name,) in engine.rows("SELECT DISTINCT cls FROM registered")}
+        read = {"look", "access", "subject", "time", *self._few.read_of_earlier()}
+        self._earlier = pa.schema([field for field in _LOOKS if field.name in read])
+        self._hold_history(engine)
+        self._large = {name: Held(engine, _LARGE[name], {key: key for key in _KEYS[name]}) for name in _LARGE}
+        self._move(engine)
         self._point()
 
     # — made once —
 
-    def _hold_history(self) -> None:
-        engine = self._engine
+    def _hold_history(self, engine: Engine) -> None:
         keys = {"key_subject": "key_subject", "access": "access"}
         self._looks = Held(engine, f"SELECT {_LISTED}, {_KEY} AS key_subject FROM looks", keys)
         listed = ", ".join(f"'{code}'" for code in self._after) or "''"
@@ -108,51 +124,52 @@ class Warm:
         self._reasons = Held(engine, reasons, {"key_subject": "key_subject"})
         self._fresh, self._fresh_reasons = Grown(), Grown()
         self._next = _int(engine.rows("SELECT coalesce(max(look) + 1, 0) FROM looks")[0][0])
-        engine.run("CREATE OR REPLACE TABLE written AS SELECT * FROM stored_accesses WHERE derived IS NOT NULL")
-        engine.run(
-            "CREATE OR REPLACE TABLE written_touches AS SELECT * FROM stored_touches WHERE leaf IN (SELECT leaf FROM written)"
-        )
-        engine.run(
-            """CREATE OR REPLACE TABLE opened_before AS
-               SELECT derived_from AS object, time FROM stored_accesses WHERE derived_from IS NOT NULL"""
-        )
+        self._opened = [
+            plain(engine.fetch("SELECT derived_from AS object, time FROM stored_accesses WHERE derived_from IS NOT NULL"))
+        ]
 
-    def _hold_context(self) -> None:
-        engine = self._engine
-        self._large = {name: Held(engine, _LARGE[name], {key: key for key in _KEYS[name]}) for name in _LARGE}
-        engine.run('CREATE OR REPLACE TABLE case_assignments AS SELECT * FROM assignments WHERE "case" IS NOT NULL')
-        for name in set(TABLES) - set(_LARGE):
-            engine.run(f"CREATE OR REPLACE TABLE warm_{name} AS SELECT * FROM {name}")
-
-    def _clear(self) -> None:
-        """Give back what only a full run needs."""
-        engine, kept = self._engine, _KEPT | {f"warm_{name}" for name in TABLES}
-        there = engine.rows("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'main'")
-        for name, kind in sorted(there, key=lambda entry: entry[1] != "VIEW"):
-            if name not in kept:
-                engine.run(f'DROP {"VIEW" if kind == "VIEW" else "TABLE"} "{name}"')
-        for name in set(TABLES) - set(_LARGE):
-            engine.run(f"ALTER TABLE warm_{name} RENAME TO {name}")
+    def _move(self, engine: Engine) -> None:
+        """Copy what stays as it is, and the columns of what each batch fills."""
+        steady, statements = self._statements.engine, self._statements
+        selects = {name: f'SELECT * FROM "{name}"' for name in (*_SMALL, *_CLASSES, *(set(TABLES) - set(_LARGE)))}
+        selects["case_assignments"] = 'SELECT * FROM assignments WHERE "case" IS NOT NULL'
+        selects["written"] = "SELECT * FROM stored_accesses WHERE derived IS NOT NULL"
+        selects["written_touches"] = f"SELECT * FROM stored_touches WHERE leaf IN (SELECT leaf FROM ({selects['written']}))"
+        for name, select in selects.items():
+            steady.table(name, plain(engine.fetch(select)))
+        filled = {"few_looks": _LOOKS, "earlier_explanations": _REASONS}
+        filled["earlier_looks"] = self._earlier
+        filled["tickets"] = _without_keys(self._large["tickets"].take([])).schema
+        filled["ticket_assignments"] = _without_keys(self._large["assignments"].take([])).schema
+        filled["subjects"] = _without_keys(self._large["subjects"].take([])).schema
+        filled["registered"] = duties.registered({}).schema
+        filled["few_stored"] = plain(engine.fetch("SELECT * FROM stored_accesses LIMIT 0")).schema
+        filled["few_touches"] = plain(engine.fetch("SELECT * FROM stored_touches LIMIT 0")).schema
+        for name, schema in filled.items():
+            statements.table(name, schema)
 
     def _point(self) -> None:
-        """Make the views that templates and rules read, over the tables that each batch fills."""
-        engine = self._engine
-        engine.table("few_stored", ACCESSES.empty_table())
-        engine.table("few_touches", TOUCHES.empty_table())
-        self._stored(alone=True)
-        looks.build_few(engine, "few_looks", self._next)
-        self._beside([])
-        engine.run("CREATE OR REPLACE VIEW looks AS SELECT * FROM few_looks")
-        self._lay()
-        engine.run(
-            "CREATE OR REPLACE VIEW assignments AS SELECT * FROM ticket_assignments UNION ALL SELECT * FROM case_assignments"
-        )
-        self._owed = True
-        self._explain()
-        engine.run("CREATE OR REPLACE VIEW explanations AS SELECT * FROM few_explanations")
-        engine.run(
-            "CREATE OR REPLACE VIEW residue AS SELECT * FROM few_looks WHERE look NOT IN (SELECT look FROM few_explanations)"
-        )
+        """Make the views that templates and rules read, and plan what each batch asks."""
+        steady, statements = self._statements.engine, self._statements
+        self._show()
+        looks.build_accesses(steady)
+        steady.run("CREATE VIEW looks AS SELECT * FROM few_looks")
+        steady.run("CREATE VIEW assignments AS SELECT * FROM ticket_assignments UNION ALL SELECT * FROM case_assignments")
+        views.build_reasons(steady)
+        self._few.prepare(statements)
+        steady.run("CREATE VIEW explanations AS SELECT * FROM few_explanations")
+        steady.run("CREATE VIEW residue AS SELECT * FROM few_looks WHERE look NOT IN (SELECT look FROM few_explanations)")
+        steady.run(f"CREATE VIEW obligations AS {duties.OBLIGATIONS}")
+        statements.add("make_looks", f"INSERT INTO few_looks {looks.few('few_stored', 'few_touches', 'CAST($1 AS BIGINT)')}")
+        statements.add("made_looks", f"SELECT *, {_KEY} AS key_subject FROM few_looks ORDER BY look")
+        statements.add("not_older", _NOT_OLDER)
+        statements.add("not_earlier", "DELETE FROM earlier_looks WHERE look IN (SELECT look FROM few_looks)")
+        statements.add("keep_reasons", self._reasons_of.format(table="few_explanations"))
+        statements.anew()
+
+    def prepare(self, name: str, sql: str) -> None:
+        """Prepare a SELECT over the views that rules read, for `rows`."""
+        self._statements.add(name, sql)
 
     # — each batch —
 
@@ -168,140 +185,153 @@ class Warm:
 
     def take(self, parts: Collection[str]) -> Batch:
         """Explain the accesses of some parts that `fresh` names: a source's batch is whole. Raises `Outdated`."""
-        engine = self._engine
-        manifest = self._sources.accesses.register(engine, only=parts)
-        engine.run("CREATE OR REPLACE TABLE few_stored AS SELECT * FROM stored_accesses")
-        engine.run("CREATE OR REPLACE TABLE few_touches AS SELECT * FROM stored_touches")
-        self._stored(alone=True)
-        count, writes, opens = engine.rows("SELECT count(*), count(derived), count(derived_from) FROM few_stored")[0]
-        if manifest.fieldsets != self._fieldsets:
-            views.build_fieldsets(engine, self._sources.datamap, self._sources.policy)
-            looks.build_fieldset_facts(engine)
-            self._fieldsets, self._classes = list(manifest.fieldsets), set()  # which of them a class protects is asked anew
-        if writes:
-            self._copied()
-        if opens:
-            engine.run("INSERT INTO opened_before SELECT derived_from, time FROM few_stored WHERE derived_from IS NOT NULL")
-        looks.build_few(engine, "few_looks", self._next)
-        made = engine.fetch(f"SELECT *, {_KEY} AS key_subject FROM few_looks ORDER BY look")
-        self._beside(_distinct(made, "key_subject"))
-        if late := self._not_older():
-            self._ask_again(late, manifest)
-        self._stored(alone=False)
-        self._lay()
-        self._explain()
-        self._remember(made)
+        manifest = self._sources.accesses.manifest()
+        self._statements.end()
+        stored, touches = self._sources.accesses.read(self._statements.engine, parts)
+        if manifest.fieldsets != list(self.fieldsets):
+            self._set_fieldsets(manifest)
+        if stored["derived"].null_count < len(stored):
+            self._copied(stored, touches)
+        if stored["derived_from"].null_count < len(stored):
+            opened = stored.filter(pc.is_valid(stored["derived_from"]))
+            self._opened.append(pa.table({"object": opened["derived_from"], "time": opened["time"]}))
+        asked, found = self._look(stored, touches, manifest)
+        if unknown := {entry.cls for entries in found.values() for entry in entries} - self._classes:
+            self._statements.end()
+            self._know_classes(unknown)
+            asked, found = self._look(stored, touches, manifest)
+        self._lay(asked)
+        self._few.explain(asked)
+        self._remember(asked)
         self._parts.update({part.accesses: part.size for part in manifest.parts if part.accesses in parts})
-        asked = {_int(leaf) for (leaf,) in engine.rows("SELECT leaf FROM few_stored UNION SELECT access FROM few_looks")}
-        return Batch(_int(count), frozenset(asked))
+        leaves = {*stored["leaf"].to_pylist(), *asked["access"].to_pylist()}
+        return Batch(len(stored), frozenset(leaves))
+
+    def rows(self, name: str, *values: Sequence[int]) -> list[tuple[object, ...]]:
+        """Run what was `prepare`d over the batch at hand."""
+        return self._statements.rows(name, *values)
 
     def conclude(self, numbers: Collection[int]) -> dict[int, Verdict]:
         """Return what is to be said of some looks of the batch at hand."""
         return self._few.conclude(numbers)
 
-    def _stored(self, *, alone: bool) -> None:
-        """Show what came in, `alone` or with the earlier writings of what it opens: who opens may have the reason of who wrote."""
-        beside = """ UNION ALL SELECT * FROM written WHERE derived IN (SELECT derived_from FROM few_stored)
-            AND leaf NOT IN (SELECT leaf FROM few_stored)"""
-        self._engine.run(f"CREATE OR REPLACE VIEW stored_accesses AS SELECT * FROM few_stored{'' if alone else beside}")
-        self._engine.run("CREATE OR REPLACE VIEW stored_touches AS SELECT * FROM few_touches")
+    def _look(self, stored: pa.Table, touches: pa.Table, manifest: Manifest) -> tuple[pa.Table, Mapping[str, Sequence[Enrolment]]]:
+        """Begin a batch: make its looks, and lay beside them earlier ones at the same people. Return what narrows them all, and who
+        of those looked at is protected.
+        """
+        statements = self._statements
+        statements.begin()
+        statements.lay("few_stored", stored)
+        statements.lay("few_touches", touches)
+        statements.run("make_looks", self._next)
+        self._made = statements.fetch("made_looks")
+        people = _distinct(self._made, "key_subject")
+        self._beside(people)
+        if late := [_int(access) for (access,) in statements.rows("not_older")]:
+            self._ask_again(late, set(people), manifest)
+        asked = self._few.asked()
+        found = self._sources.registry.enrolments(_distinct(asked, "subject"))
+        statements.lay("registered", duties.registered(found))
+        return asked, found
 
-    def _copied(self) -> None:
+    def _ask_again(self, leaves: Sequence[int], beside: set[int], manifest: Manifest) -> None:
+        """Ask all looks of some earlier accesses together with the new ones: the reason of a new look may be theirs.
+
+        `beside`: the people whose earlier looks are there already.
+        """
+        pieces = [self._looks.take(self._looks.find("access", leaves)), *self._fresh.take(self._fresh.find("access", leaves))]
+        again = _joined(pieces, _LOOKS)
+        self._statements.lay("few_looks", again)
+        times = pc.min_max(again["time"].cast(pa.int64())).as_py()
+        near = [
+            part.accesses
+            for part in manifest.parts
+            if part.accesses in self._parts and part.first <= times["max"] and times["min"] <= part.last
+        ]
+        stored, _ = self._sources.accesses.read(self._statements.engine, near, set(leaves))
+        self._statements.lay("few_stored", stored)
+        self._beside({key for piece in pieces for key in _distinct(piece, "key_subject")} - beside)
+        self._statements.run("not_earlier")
+
+    def _beside(self, people: Collection[int]) -> None:
+        """Lay earlier looks at the people with these keys, and what explained them."""
+        columns = self._earlier.names
+        pieces = [
+            self._looks.take(self._looks.find("key_subject", people), columns),
+            *self._fresh.take(self._fresh.find("key_subject", people)),
+        ]
+        earlier = _joined(pieces, self._earlier)
+        numbers = earlier.column("look").to_pylist()
+        held = self._reasons.take(self._reasons.find("key_subject", people))
+        if again := [number for number in numbers if self._fresh_reasons.knows("look", number)]:
+            held = held.filter(pc.invert(pc.is_in(held["look"], value_set=pa.array(again, pa.int64()))))
+        reasons = [held, *self._fresh_reasons.take(self._fresh_reasons.find("look", numbers))]
+        self._statements.lay("earlier_looks", earlier)
+        self._statements.lay("earlier_explanations", _joined(reasons, _REASONS))
+
+    def _lay(self, asked: pa.Table) -> None:
+        """Lay before the templates the rows of large tables that the looks name."""
+        statements, large = self._statements, self._large
+        subjects, reasons = _distinct(asked, "key_subject"), {*_distinct(asked, "key_reason"), *self._changes}
+        tickets = set(large["tickets"].find("key_subject", subjects)).union(large["tickets"].find("key_ticket", reasons))
+        laid = large["tickets"].take(sorted(tickets))
+        statements.lay("tickets", _without_keys(laid))
+        given = large["assignments"].find("key_ticket", _distinct(laid, "key_ticket"))
+        statements.lay("ticket_assignments", _without_keys(large["assignments"].take(given)))
+        statements.lay("subjects", _without_keys(large["subjects"].take(large["subjects"].find("key_subject", subjects))))
+
+    def _remember(self, asked: pa.Table) -> None:
+        """Keep the new looks, and the reasons of all that were asked, for those who come after."""
+        self._fresh.add(self._made, "key_subject", "access")
+        self._next += len(self._made)
+        self._fresh_reasons.forget("look", asked["look"].to_pylist())
+        self._fresh_reasons.add(self._statements.fetch("keep_reasons"), "look")
+
+    # — what changes seldom: tables are made, and all is planned again —
+
+    def _show(self, accesses: str = f"few_stored UNION ALL {_OTHERS}", touches: str = "few_touches") -> None:
+        """Show what came in, with the earlier writings of what it opens, or other stored rows."""
+        steady = self._statements.engine
+        steady.run(f"CREATE OR REPLACE VIEW stored_accesses AS SELECT * FROM {accesses}")
+        steady.run(f"CREATE OR REPLACE VIEW stored_touches AS SELECT * FROM {touches}")
+
+    def _set_fieldsets(self, manifest: Manifest) -> None:
+        """Bring up to date what is known of fields."""
+        steady, sources = self._statements.engine, self._sources
+        sources.accesses.register(steady, only=())
+        views.build_fieldsets(steady, sources.datamap, sources.policy)
+        looks.build_fieldset_facts(steady)
+        self._show()
+        self.fieldsets = tuple(manifest.fieldsets)
+        self._know_classes(set())  # which field sets a class protects is asked anew
+
+    def _know_classes(self, more: set[str]) -> None:
+        """Bring up to date what policy says of classes, with some `more` of them."""
+        self._classes |= more
+        duties.build_classes(self._statements.engine, self._sources.policy, sorted(self._classes), self._sources.datamap)
+        self._statements.anew()
+
+    def _copied(self, stored: pa.Table, touches: pa.Table) -> None:
         """Bring `copies` up to date with what was written. A copy that was opened before changes who was looked at then."""
-        engine = self._engine
-        engine.run("INSERT INTO written SELECT * FROM few_stored WHERE derived IS NOT NULL")
-        engine.run(
-            """INSERT INTO written_touches SELECT * FROM few_touches
-               WHERE leaf IN (SELECT leaf FROM few_stored WHERE derived IS NOT NULL)"""
-        )
-        engine.run(f"CREATE OR REPLACE TABLE copies_before AS SELECT {_COPIES} FROM copies")
-        engine.run("CREATE OR REPLACE VIEW stored_accesses AS SELECT * FROM written")
-        engine.run("CREATE OR REPLACE VIEW stored_touches AS SELECT * FROM written_touches")
-        looks.build_copies(engine)
-        self._stored(alone=True)
+        steady = self._statements.engine
+        written = stored.filter(pc.is_valid(stored["derived"]))
+        steady.table("now_written", written)
+        steady.table("now_written_touches", touches.filter(pc.is_in(touches["leaf"], written["leaf"].combine_chunks())))
+        for name in ("written", "written_touches"):
+            steady.run(f"INSERT INTO {name} BY NAME SELECT * FROM now_{name}")
+        steady.run(f"CREATE OR REPLACE TABLE copies_before AS SELECT {_COPIES} FROM copies")
+        steady.table("opened_before", pa.concat_tables(self._opened))
+        self._show("written", "written_touches")
+        looks.build_copies(steady)
+        self._show()
         differ = f"(SELECT {_COPIES} FROM copies EXCEPT SELECT {_COPIES} FROM copies_before)"
         gone = f"(SELECT {_COPIES} FROM copies_before EXCEPT SELECT {_COPIES} FROM copies)"
         opened = f"""SELECT 1 FROM opened_before o INNER JOIN ({differ} UNION ALL {gone}) c ON c.object = o.object
                      WHERE c.written <= o.time + INTERVAL 1 HOUR LIMIT 1"""
-        rewritten = "SELECT 1 FROM opened_before o INNER JOIN few_stored w ON w.derived = o.object AND w.time <= o.time LIMIT 1"
-        if engine.rows(opened) or engine.rows(rewritten):
+        rewritten = "SELECT 1 FROM opened_before o INNER JOIN now_written w ON w.derived = o.object AND w.time <= o.time LIMIT 1"
+        if steady.rows(opened) or steady.rows(rewritten):
             raise Outdated("a copy that had been opened was written again")
-
-    def _not_older(self) -> list[int]:
-        """Return the leaves of earlier looks that are not older than a new look at the same person: its reason may be theirs."""
-        late = self._engine.rows(
-            """SELECT DISTINCT e.access FROM earlier_looks e INNER JOIN (
-                 SELECT subject, min(time) AS since FROM few_looks WHERE subject IS NOT NULL GROUP BY subject) n
-               ON n.subject = e.subject AND n.since <= e.time"""
-        )
-        return [_int(access) for (access,) in late]
-
-    def _ask_again(self, leaves: Sequence[int], manifest: Manifest) -> None:
-        """Ask all looks of some earlier accesses together with the new ones."""
-        engine = self._engine
-        again = [self._looks.take(self._looks.find("access", leaves)), *self._fresh.take(self._fresh.find("access", leaves))]
-        engine.table("again", _joined(again, _LOOKS))
-        engine.run(f"INSERT INTO few_looks SELECT {_LISTED} FROM again")
-        first, last = (_int(value) for value in engine.rows("SELECT epoch_us(min(time)), epoch_us(max(time)) FROM again")[0])
-        near = [
-            part.accesses for part in manifest.parts if part.accesses in self._parts and part.first <= last and first <= part.last
-        ]
-        self._sources.accesses.register(engine, only=near)
-        engine.run("INSERT INTO few_stored SELECT * FROM stored_accesses WHERE leaf IN (SELECT access FROM again)")
-        self._beside(
-            [_int(key) for (key,) in engine.rows("SELECT DISTINCT hash(subject) FROM few_looks WHERE subject IS NOT NULL")]
-        )
-        engine.run("DELETE FROM earlier_looks WHERE look IN (SELECT look FROM few_looks)")
-
-    def _beside(self, subjects: Sequence[int]) -> None:
-        """Make `earlier_looks` at the people with these keys, and by `earlier_explanations` what explained them."""
-        pieces = [
-            self._looks.take(self._looks.find("key_subject", subjects)),
-            *self._fresh.take(self._fresh.find("key_subject", subjects)),
-        ]
-        earlier = _joined(pieces, _LOOKS)
-        numbers = earlier.column("look").to_pylist()
-        held = self._reasons.take(self._reasons.find("key_subject", subjects))
-        if again := [number for number in numbers if self._fresh_reasons.knows("look", number)]:
-            held = held.filter(pc.invert(pc.is_in(held["look"], value_set=pa.array(again, pa.int64()))))
-        reasons = [held, *self._fresh_reasons.take(self._fresh_reasons.find("look", numbers))]
-        self._engine.table("earlier_looks", earlier)
-        self._engine.table("earlier_explanations", _joined(reasons, _REASONS))
-
-    def _lay(self) -> None:
-        """Lay before the templates the rows of large tables that the looks name."""
-        engine, large = self._engine, self._large
-        named = engine.rows("SELECT DISTINCT hash(subject), hash(reason), subject IS NULL, reason IS NULL FROM few_looks")
-        subjects = {_int(subject) for subject, _, nobody, _ in named if not nobody}
-        reasons = {_int(reason) for _, reason, _, nothing in named if not nothing}.union(self._changes)
-        tickets = set(large["tickets"].find("key_subject", subjects)).union(large["tickets"].find("key_ticket", reasons))
-        laid = large["tickets"].take(sorted(tickets))
-        engine.table("tickets", _without_keys(laid))
-        given = large["assignments"].find("key_ticket", _distinct(laid, "key_ticket"))
-        engine.table("ticket_assignments", _without_keys(large["assignments"].take(given)))
-        engine.table("subjects", _without_keys(large["subjects"].take(large["subjects"].find("key_subject", subjects))))
-
-    def _explain(self) -> None:
-        engine, sources = self._engine, self._sources
-        self._few.explain()
-        people = [str(subject) for (subject,) in engine.rows("SELECT DISTINCT subject FROM few_looks WHERE subject IS NOT NULL")]
-        if found := sources.registry.enrolments(people):
-            if not duties.register(engine, found) <= self._classes:
-                duties.build(engine, sources.policy, sources.registry, sources.datamap)
-                self._classes = {entry.cls for entries in found.values() for entry in entries}
-            duties.judge(engine)
-            self._owed = True
-        elif self._owed:
-            engine.run("CREATE OR REPLACE TABLE obligations (access BIGINT, subject VARCHAR, duty VARCHAR, met INTEGER)")
-            self._owed = False
-
-    def _remember(self, made: pa.Table) -> None:
-        """Keep the new looks, and the reasons of all that were asked, for those who come after."""
-        self._fresh.add(made, "key_subject", "access")
-        self._next += len(made)
-        asked = [number for (number,) in self._engine.rows("SELECT look FROM few_looks")]
-        self._fresh_reasons.forget("look", asked)
-        self._fresh_reasons.add(self._engine.fetch(self._reasons_of.format(table="few_explanations")), "look")
+        self._statements.anew()
 
 
 def _joined(pieces: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
@@ -312,7 +342,7 @@ def _without_keys(table: pa.Table) -> pa.Table:
     return table.select([name for name in table.column_names if not name.startswith("key_")])
 
 
-def _distinct(table: pa.Table, column: str) -> list[int]:
+def _distinct(table: pa.Table, column: str) -> list[Any]:
     return [value for value in table.column(column).unique().to_pylist() if value is not None]
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from custodes.model.arrow import ACCESSES, FIELDSETS, TOUCHES
 from custodes.store.manifest import Manifest, Part, read_manifest
 
 if TYPE_CHECKING:
-    from custodes.engine import Engine
+    from custodes.engine import Engine, SteadyEngine
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,6 +68,23 @@ class Accesses:
             hidden = ["leaf IN (SELECT leaf FROM stored_accesses)"]
         engine.run(f"CREATE OR REPLACE VIEW stored_touches AS SELECT * FROM stored_touches_all{_where(hidden)}")
         return manifest
+
+    def read(self, engine: SteadyEngine, only: Collection[str], leaves: Collection[int] = ()) -> tuple[pa.Table, pa.Table]:
+        """Return accesses and touches of some parts, named by their accesses, as `register` shows them. `leaves`: those alone.
+
+        Makes no view. Raises `EngineUnavailable` if there is no such part.
+        """
+        manifest = self.manifest()
+        parts = [part for part in manifest.parts if part.accesses in only]
+        among = f"leaf IN ({', '.join(map(str, leaves))})" if leaves else "TRUE"
+        files = (part.accesses for part in parts), (part.touches for part in parts if part.touches)
+        read = (
+            engine.read([str(self.path / file) for file in own], schema, among)
+            for own, schema in zip(files, (ACCESSES, TOUCHES), strict=True)
+        )
+        hidden = pa.array(manifest.superseded, pa.int64())
+        accesses, touches = (rows.filter(pc.invert(pc.is_in(rows["leaf"], hidden))) if len(hidden) else rows for rows in read)
+        return accesses, touches
 
 
 def _hide(engine: Engine, superseded: tuple[int, ...]) -> list[str]:
