@@ -15,7 +15,8 @@ import pytest
 from custodes.errors import ConfigError
 from custodes.ledger.blobs import Blobs
 from custodes.ledger.export import export
-from custodes.ledger.fsck import FsckReport, fsck
+from custodes.ledger.fsck import fsck
+from custodes.ledger.fsck_report import FsckReport
 from custodes.ledger.index import IndexEntry
 from custodes.ledger.index_check import recompute
 from custodes.ledger.index_log import IndexLog, open_index

@@ -10,7 +10,8 @@ import click
 from custodes.cli.ledger.place import HOME, index_of, ledger_of, progress
 
 if TYPE_CHECKING:
-    from custodes.ledger.fsck import FsckReport, Vault
+    from custodes.ledger.fsck import Vault
+    from custodes.ledger.fsck_report import FsckReport
 
 
 @click.command()
