@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "erase-a-subject.md"
+from how_to import blocks_of, run_blocks
 
 
 def test_the_page_runs_as_it_stands(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    blocks, work = blocks_of("erase-a-subject.md"), tmp_path / "work"
     assert len(blocks) == 8
-    (tmp_path / "custodes").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m custodes "$@"\n')
-    (tmp_path / "custodes").chmod(0o755)
-    work = tmp_path / "work"
-    work.mkdir()
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
-        cwd=work,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_blocks(blocks, work)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "refused (too-early)" in done.stderr
     assert "accesses that nobody can open any more: 1" in done.stderr

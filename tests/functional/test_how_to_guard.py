@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+from how_to import blocks_of, run_blocks
 from pg_cluster import running
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "guard-a-database.md"
 
 
 def test_the_page_runs_as_it_stands(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    blocks, work = blocks_of("guard-a-database.md"), tmp_path / "work"
     assert len(blocks) == 9
-    (tmp_path / "custodes").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m custodes "$@"\n')
-    (tmp_path / "custodes").chmod(0o755)
-    work = tmp_path / "work"
-    work.mkdir()
     with running() as cluster:
-        path = f"{tmp_path}:{cluster.programs}:{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
-            cwd=work,
-            env={**os.environ, "PATH": path, "CUSTODES_GUARD_URL": cluster.url()},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_blocks(blocks, work, programs=[cluster.programs], CUSTODES_GUARD_URL=cluster.url())
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     assert "refused, as it should be" in done.stdout
