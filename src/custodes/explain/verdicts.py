@@ -197,7 +197,7 @@ def _narrow(engine: Engine, templates: Sequence[Template]) -> None:
 
 
 def _what_is_left(engine: Engine, quick: Sequence[Template]) -> None:
-    """Make `residue`, and `missed_looks`: all looks of which anything is still said.
+    """Make `residue`, and `missed_looks`: all looks of which anything is still said; `missed_reasons` is what explains them.
 
     Those are looks that stay unexplained, were flagged, or claim another row. Nothing else is ever read of `tried`: `best` takes
     these looks, and of an explained one only a claim of another row is flagged.
@@ -209,6 +209,10 @@ def _what_is_left(engine: Engine, quick: Sequence[Template]) -> None:
               SELECT look FROM unexplained UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged{unclaimed})"""
     )
     engine.run("CREATE TABLE residue AS SELECT * FROM missed_looks WHERE look IN (SELECT look FROM unexplained)")
+    engine.run(
+        """CREATE OR REPLACE TABLE missed_reasons AS
+           SELECT look, template, evidence_key FROM explanations WHERE look IN (SELECT look FROM missed_looks)"""
+    )
 
 
 def _near_misses(engine: Engine, quick: Sequence[Template], policy: Policy) -> None:
@@ -300,7 +304,7 @@ def _conclude(engine: Engine, tried: Sequence[Template], policy: Policy, loaded:
     engine.run(_LACKS)
     duties.judge(engine)
     engine.run("ALTER TABLE explanations DROP COLUMN claimed")
-    for name in ("flagged", "lacking", "missed", "missed_looks"):
+    for name in ("flagged", "lacking", "missed", "missed_looks", "missed_reasons"):
         engine.run(f"DROP TABLE {name}")
 
 
@@ -326,7 +330,7 @@ _FLAG_CLAIMED: Final = """
 INSERT INTO flagged SELECT b.look, b.template, k.code, b.evidence_table, b.evidence_key
 FROM best b INNER JOIN template_checks k ON k.template = b.template AND k.flag = 'claimed' AND (b.broken // k.bit) % 2 = 1
 WHERE b.claimed = 1 AND k.code IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM explanations x WHERE x.look = b.look AND x.template = b.template
+  SELECT 1 FROM missed_reasons x WHERE x.look = b.look AND x.template = b.template
     AND x.evidence_key IS NOT DISTINCT FROM b.evidence_key)
 """
 _FLAG_RESIDUE: Final = """
@@ -362,7 +366,7 @@ CREATE OR REPLACE TABLE lacking AS
 SELECT b.look, b.template || ':' || k.lacks AS token, b.evidence_table, b.evidence_key
 FROM best b INNER JOIN missed m ON m.look = b.look
 INNER JOIN template_checks k ON k.template = b.template AND (b.failed // k.bit) % 2 = 1
-WHERE NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = b.look AND x.template = b.template)
+WHERE NOT EXISTS (SELECT 1 FROM missed_reasons x WHERE x.look = b.look AND x.template = b.template)
 """
 
 
@@ -371,7 +375,7 @@ def _without(template: Template, when: str) -> str:
     return f"""
         FROM missed_looks l INNER JOIN missed m ON m.look = l.look
         WHERE ({when}) AND NOT EXISTS (SELECT 1 FROM best b WHERE b.look = l.look AND b.template = '{template.code}')
-          AND NOT EXISTS (SELECT 1 FROM explanations x WHERE x.look = l.look AND x.template = '{template.code}')"""
+          AND NOT EXISTS (SELECT 1 FROM missed_reasons x WHERE x.look = l.look AND x.template = '{template.code}')"""
 
 
 def _absent(template: Template, lacks: str, when: str) -> str:
