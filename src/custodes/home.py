@@ -275,7 +275,8 @@ class Home:
 
     def intake(self) -> Intake:
         """The only writer of accesses."""
-        from custodes.intake import Intake, Limits
+        from custodes.intake import Intake
+        from custodes.intake.run import Limits
 
         limits = self.settings.intake
         coarse = limits.client_net == "coarse"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from custodes.home_making import make_home
-from custodes.intake import IngestReport
+from custodes.intake.report import IngestReport
 from custodes.model.datamap import DataMap
 from custodes.model.draft import Parsed
 from custodes.source import Position

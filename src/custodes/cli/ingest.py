@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from custodes.intake import IngestReport, Intake
+    from custodes.intake import Intake
+    from custodes.intake.report import IngestReport
 
 _SHOWN: Final = 20
 _INTERRUPTED: Final = 130

@@ -17,7 +17,8 @@ from custodes.lines.whole import read_whole
 if TYPE_CHECKING:
     from custodes.context.tables import ContextStore, LoadReport
     from custodes.home import Home
-    from custodes.intake import IngestReport, Intake
+    from custodes.intake import Intake
+    from custodes.intake.report import IngestReport
 
 Say = Callable[[str], None]
 PROTECTED: Final = "protected"
