@@ -1,4 +1,4 @@
-"""The composition root: reads settings, opens keys, builds the rooms and hands them to each other. Rooms are connected only here.
+"""The composition root: reads settings, opens keys, builds the rooms and hands them to each other. Keys are opened only here.
 
     DIR/custodes.toml   settings            DIR/keys/       mode 0600, one file per key
     DIR/ledger/log/     the record          DIR/vault/      sealed: raw records, group values, names
