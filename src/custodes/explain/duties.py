@@ -6,7 +6,7 @@ and the fields belong to its categories. What meets it is an explanation, or app
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -55,10 +55,17 @@ def sufficient(asked: str) -> tuple[str, ...]:
 def build(engine: Engine, policy: Policy, registry: Registry | None, datamap: DataMap) -> None:
     """Make the tables that `judge` needs; none of them is a view that rules may read."""
     touched = engine.fetch("SELECT DISTINCT subject FROM looks WHERE subject IS NOT NULL") if registry else None
-    found = registry.enrolments(touched.column("subject").to_pylist()) if registry and touched is not None else {}
+    found = registry.enrolments(_texts(touched.column("subject"))) if registry and touched is not None else {}
     rows = registered(found)
     engine.table("registered", rows)
     build_classes(engine, policy, sorted(set(rows.column("cls").to_pylist())), datamap)
+
+
+def _texts(column: pa.ChunkedArray) -> Iterator[str]:
+    """Yield the texts of a column, of which there may be millions, a few at a time."""
+    for chunk in column.chunks:
+        for first in range(0, len(chunk), _AT_ONCE):
+            yield from chunk.slice(first, _AT_ONCE).to_pylist()
 
 
 def build_classes(engine: Engine, policy: Policy, names: Iterable[str], datamap: DataMap) -> None:
@@ -135,6 +142,7 @@ _EMPTY: Final = {
     "class_asks_legal": ("cls",),
     "class_fieldsets": ("cls", "fieldset", "contact_only"),
 }
+_AT_ONCE: Final = 50_000
 _TIMES: Final = frozenset({"enrolled", "expires"})
 _NUMBERS: Final = frozenset({"contact_only"})
 

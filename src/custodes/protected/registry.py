@@ -126,8 +126,8 @@ class Registry:
         entries = self._read()
         if not entries:
             return {}
-        found = ((subject, tuple(self._open_all(subject, entries))) for subject in subjects)
-        return {subject: classes for subject, classes in found if classes}
+        known = [subject for subject in subjects if self._name(subject, 0) in entries]  # of millions few are
+        return {subject: tuple(self._open_all(subject, entries)) for subject in known}
 
     def classes_of(self, subjects: Iterable[str], at: datetime) -> dict[str, tuple[str, ...]]:
         """Return the classes in force at `at` of the given subjects; subjects without any are absent."""
