@@ -97,11 +97,10 @@ _BEST: Final = f"""select r.access, max(p.place) as place from score_residue r
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Values of the looks of the sample and of those drawn, in order; and the distinct values of the unexplained looks, sorted."""
+    """Values of the looks of the sample and of those drawn, in order."""
 
     known: Sequence[Values]
     drawn: Sequence[Values]
-    kinds: Sequence[Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def open_files(engine: Engine) -> None:
 
 
 def measures(engine: Engine, drawn: Sequence[Look]) -> Measured:
-    """Return the values of the sample, of looks that nobody made, and of the unexplained ones; `placed` drops its tables."""
+    """Return the values of the sample and of looks that nobody made. Leaves tables behind, for `kinds`."""
     columns = {
         "ask": pa.array(range(len(drawn)), pa.int64()),
         "time": pa.array([look.time for look in drawn], pa.timestamp("us")),
@@ -142,13 +141,19 @@ def measures(engine: Engine, drawn: Sequence[Look]) -> Measured:
         "thing": pa.array([look.thing for look in drawn], pa.string()),
     }
     engine.table("score_drawn", pa.table(columns))
-    for sql in (*_TABLES, _UNEXPLAINED, _KINDS):
+    for sql in _TABLES:
         engine.run(sql)
     return Measured(
         known=_values(engine, f"{_VALUES_OF.format(looks=_NUMBERED, key='ask', self=1)} order by ask"),
         drawn=_values(engine, f"{_VALUES_OF.format(looks=_DRAWN, key='ask', self=0)} order by ask"),
-        kinds=_values(engine, "select * from score_kinds order by kind"),
     )
+
+
+def kinds(engine: Engine) -> list[Values]:
+    """Return the distinct values of the unexplained looks, sorted. Call it after `measures`; `placed` drops its tables."""
+    for sql in (_UNEXPLAINED, _KINDS):
+        engine.run(sql)
+    return _values(engine, "select * from score_kinds order by kind")
 
 
 def placed(engine: Engine, order: Sequence[int]) -> Placed:

@@ -42,21 +42,21 @@ def build(engine: Engine, weights: Mapping[int, int]) -> None:
     given = {"access": pa.array(weights.keys(), pa.int64()), "weight": pa.array(weights.values(), pa.int64())}
     engine.table("ring_weights", pa.table(given))
     engine.run(_TOUCHES)
-    touches: list[rings.Touch] = []
-    subjects: dict[int, tuple[int, str]] = {}
+    touches: dict[str, dict[str, rings.Touch]] = defaultdict(dict)
+    accesses: list[int] = []
     for access, human, subject, time, weight in engine.rows(_SHARED):
         if isinstance(access, int) and isinstance(time, datetime) and isinstance(weight, int):
-            key = len(touches)
-            subjects[key] = (access, str(subject))
-            touches.append(rings.Touch(key, str(human), str(subject), time, weight))
-    shared = rings.firsts(touches)
+            touches[str(subject)][str(human)] = rings.Touch(len(accesses), str(human), str(subject), time, weight)
+            accesses.append(access)
+    shared = {subject: touches[subject] for subject in sorted(touches)}  # as `rings.firsts` makes it, of first looks already
     pairs = rings.weights(shared, {human: frozenset(own) for human, own in units.items()})
     opened = {str(human): int(str(count)) for human, count in engine.rows(_OPENED)}
     everybody = int(str(engine.rows(_SUBJECTS)[0][0]))
     rows = []
     for ring in rings.beyond_chance(rings.rings(shared, pairs), shared, opened, everybody):
         name = sha256("\n".join(ring.actors).encode()).hexdigest()[:16]
-        rows += [(name, *subjects[look], ring.weight, int(look in ring.witnesses)) for look in ring.looks]
+        own = {touch.look: touch for subject in ring.subjects for touch in shared[subject].values()}
+        rows += [(name, accesses[look], own[look].subject, ring.weight, int(look in ring.witnesses)) for look in ring.looks]
     columns = list(zip(*sorted(rows), strict=True)) or [()] * len(_SCHEMA)
     engine.table(
         "ring_looks", pa.table([pa.array(values, kind.type) for values, kind in zip(columns, _SCHEMA, strict=True)], _SCHEMA)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
 from math import log
-from typing import Final
+from typing import Final, NamedTuple
 
 LEAST_SCORE: Final = 100
 """Per mille: looks below have context enough to be left out."""
@@ -44,8 +44,7 @@ _THIRD: Final = 0.5
 Pair = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """A look that little explains. `score`: per mille; `look`: the caller's own key, returned with a ring."""
 
     look: int

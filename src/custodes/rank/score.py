@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -126,9 +127,8 @@ def scores(engine: Engine, method: str = "auto") -> Scored:
     if model is not None:
         times = [look.time for look in real]
         recipe = trained.Recipe(f"{min(times)}Z", f"{max(times)}Z", SEED, FEATURES, trained.library())
-        opened = [_opened(row) for row in asked]
-        ranks = _ranks(model.margins(opened))
-        by_access, weights, rows = _by_access(engine, asked, ranks, model.per_mille(opened))
+        margins = model.margins([_opened(row) for row in asked])
+        by_access, weights, rows = _by_access(engine, asked, _ranks(margins), trained.shares(margins))
         learned = model
         yardstick = Yardstick.of(FEATURES, (row for _, row in known), lambda some: learned.margins([_opened(row) for row in some]))
         return Scored(by_access, weights, "trained", why, rows, yardstick, recipe)
@@ -145,7 +145,10 @@ def _opened(row: Row) -> tuple[int, ...]:
     Looks are drawn at subjects whose file is open, so a model learns nothing of the others and would take them for usual: those
     whom nobody ever had a reason to open would stand last. Looks at them are not learned from, and judged as without any relation.
     """
-    return tuple(max(value, 1) if place in _FILE else value for place, value in enumerate(row))
+    values = list(row)
+    for place in _FILE:
+        values[place] = max(values[place], 1)
+    return tuple(values)
 
 
 def _large(engine: Engine, looks: int, method: str) -> Scored:
@@ -160,15 +163,19 @@ def _large(engine: Engine, looks: int, method: str) -> Scored:
     measured = plain.measures(engine, [] if why else drawn)
     known = list(zip(real, measured.known, strict=False))
     reference = Reference(measured.known)
-    model = None
-    if not why:
-        model, why = _trained(known, list(zip(drawn, measured.drawn, strict=True)), plain.FEATURES, tuple)
+    model, learned = None, None
+    with ThreadPoolExecutor(1) as beside:  # the library learns on one thread, and needs nothing of what the engine counts meanwhile
+        if not why:
+            learned = beside.submit(_trained, known, list(zip(drawn, measured.drawn, strict=True)), plain.FEATURES, tuple)
+        kinds = plain.kinds(engine)
+    if learned:
+        model, why = learned.result()
     measure = model.margins if model else lambda some: [reference.tail_sum(row) for row in some]
-    margins = measure(measured.kinds)
-    order = sorted(range(len(margins)), key=lambda kind: (margins[kind], measured.kinds[kind]))
+    margins = measure(kinds)
+    order = sorted(range(len(margins)), key=margins.__getitem__)  # kinds are sorted, and equal margins leave them as they are
     found = plain.placed(engine, order)
     by_access = dict(zip(found.accesses, _by_place([margins[kind] for kind in order], found.places), strict=True))
-    rows = {access: measured.kinds[order[place]] for access, place in zip(found.accesses, found.places, strict=True)}
+    rows = {access: kinds[order[place]] for access, place in zip(found.accesses, found.places, strict=True)}
     yardstick = Yardstick.of(plain.FEATURES, measured.known, measure)
     beyond = f"relations as of each look are left out beyond {MOST_LOOKS:,} looks"
     if model is None:
