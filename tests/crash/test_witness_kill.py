@@ -24,7 +24,8 @@ from custodes.ledger.merkle import fold, leaf_hashes
 from custodes.ledger.note import parse, verify
 from custodes.ledger.signed import read_signed
 from custodes.ledger.signer import Signer
-from custodes.ledger.witness_client import WitnessClient, request_body
+from custodes.ledger.witness_client import WitnessClient
+from custodes.ledger.witness_messages import request_body
 from custodes.ledger.witness_state import State
 
 WITNESS = Cosigner("witness.example/w", b"\x03" * 32, b"\x04" * 32)

@@ -23,7 +23,7 @@ from custodes.ledger.merkle import EMPTY_ROOT
 from custodes.ledger.note import COSIGNED_ED25519, ED25519, Key, Note, make_key, parse, parse_key, verify
 from custodes.ledger.signer import Signer
 from custodes.ledger.witness import MOST_BYTES, Answer, Bounds, Witness
-from custodes.ledger.witness_client import request_body
+from custodes.ledger.witness_messages import request_body
 from custodes.ledger.witness_state import State
 
 WITNESS = Cosigner("witness.example/w", b"\x03" * 32, b"\x04" * 32)

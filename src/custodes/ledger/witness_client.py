@@ -7,12 +7,11 @@ it may say that stops the log: a size that the log never signed, or another root
 
 from __future__ import annotations
 
-import base64
 import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,9 +20,10 @@ from typing import Final, NoReturn
 from custodes.errors import ConfigError, CustodesError, LedgerRewritten, Outage
 from custodes.ledger.checkpoint import Checkpoint, read_unverified
 from custodes.ledger.log import Log
-from custodes.ledger.note import Key, Malformed, Note, Signature, parse, parse_key, verify
+from custodes.ledger.note import Key, Malformed, Signature, parse, parse_key, verify
 from custodes.ledger.policy import Policy
 from custodes.ledger.segments import read_bytes
+from custodes.ledger.witness_messages import lines_of, read_cosignatures, read_size, request_body
 from custodes.ledger.witness_wire import Place, Response
 
 _SKEW_S: Final = 300
@@ -32,7 +32,6 @@ _GRACE_S: Final = 0.25
 """How long those are waited for who could still add to a quorum that is met."""
 _MOST_REST_S: Final = 30.0
 _ROUNDS: Final = 4
-_LONGEST_SIZE: Final = 20
 
 
 @dataclass(slots=True)
@@ -302,7 +301,7 @@ class WitnessClient:
         if not shown.startswith(point.note):
             return None
         try:
-            return _verified(parse(shown), self.keys)
+            return lines_of(parse(shown), self.keys)
         except CustodesError:
             return {}
 
@@ -320,45 +319,6 @@ _MEANINGS: Final = {
     404: "it does not watch this log",
     422: "it refuses the proof",
 }
-
-
-def request_body(old: int, proof: list[bytes], note: bytes) -> bytes:
-    """Return the body of an `add-checkpoint`."""
-    lines = [f"old {old}", *(base64.b64encode(value).decode("ascii") for value in proof), ""]
-    return "".join(f"{line}\n" for line in lines).encode() + note
-
-
-def read_size(answer: Response) -> int | None:
-    """Return the size that a 409 names; `None` if it names none."""
-    text = answer.body.decode("ascii", "replace")
-    digits = text.removesuffix("\n")
-    if answer.kind != "text/x.tlog.size" or not digits.isdecimal() or not digits.isascii() or len(digits) > _LONGEST_SIZE:
-        return None
-    return int(digits) if digits == str(int(digits)) and text.endswith("\n") else None
-
-
-def read_cosignatures(
-    point: Checkpoint, body: bytes, keys: tuple[Key, ...], *, earliest: float, latest: float
-) -> Mapping[Key, Signature]:
-    """Return the lines of a 200 answer that `keys` made over `point`, at least one; lines of other keys are dropped.
-
-    Raises `BadSignature` (also for a time outside the bounds, POSIX seconds) or `CouldNotCheck`.
-    """
-    text = point.body()
-    answered = parse(text.encode() + b"\n" + body)
-    if answered.text != text:
-        raise Malformed("the answer holds more than signature lines")
-    found = _verified(answered, keys)
-    if not all(earliest <= int.from_bytes(line.value[:8], "big") <= latest for line in found.values()):
-        raise Malformed("the time of the cosignature is not now")
-    return found
-
-
-def _verified(note: Note, keys: tuple[Key, ...]) -> dict[Key, Signature]:
-    """Return the line of each key that signed; all lines of these keys hold. Raises `BadSignature`, `Unsigned`."""
-    opened = verify(note, keys)
-    lines = {(line.name, line.key_id): line for line in note.signatures}
-    return {key: lines[key.name, key.key_id] for key in opened.verified}
 
 
 def _their_note(seat: Seat, origin: str, within_s: float) -> bytes | None:
