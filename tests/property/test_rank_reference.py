@@ -127,16 +127,17 @@ def test_the_counts_of_a_large_window_are_those_of_a_plain_reading(engine: Engin
     known = sorted((_id(one.access), one.subject, one) for one in world if one.reasons and one.subject is not None)[:3]
     assert sample == [Look(one.time, one.subject, one.human, one.fieldset) for *_, one in known]
     measured = plain.measures(engine, drawn)
+    kinds = plain.kinds(engine)
     assert measured.known == [_values(world, look, one.unit, 1) for look, (*_, one) in zip(sample, known, strict=True)]
     assert measured.drawn == [_values(world, look, "v", 0) for look in drawn]
     left = [
         (one, _values(world, Look(one.time, one.subject, one.human, one.fieldset), one.unit, 0)) for one in world if not one.reasons
     ]
-    assert measured.kinds == sorted({values for _, values in left})
-    order = list(range(len(measured.kinds)))[::-1]
+    assert kinds == sorted({values for _, values in left})
+    order = list(range(len(kinds)))[::-1]
     best: dict[int, int] = defaultdict(int)
     for one, values in left:
-        best[one.access] = max(best[one.access], order.index(measured.kinds.index(values)))
+        best[one.access] = max(best[one.access], order.index(kinds.index(values)))
     found = plain.placed(engine, order)
     assert dict(zip(found.accesses, found.places, strict=True)) == best
 
