@@ -20,21 +20,14 @@ import sys
 import time
 from pathlib import Path
 
+from child import cost
+
 STAGES = ("explain", "watch", "scan")
 
 
 def measure(stage: str, home: Path) -> dict[str, object]:
     """Run one stage in a process of its own; return what it printed with wall, CPU and peak memory of the whole process."""
-    code = (
-        "import json,resource,subprocess,sys,time\n"
-        "began=time.monotonic()\n"
-        "done=subprocess.run(sys.argv[1:],stdout=subprocess.PIPE,text=True)\n"
-        "used=resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps([time.monotonic()-began,used.ru_utime+used.ru_stime,used.ru_maxrss,done.stdout,done.returncode]))\n"
-    )
-    child = [sys.executable, "-c", code, sys.executable, str(Path(__file__).with_name("scale_run.py")), stage, str(home)]
-    done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)
-    wall, cpu, peak, out, status = json.loads(done.stdout)
+    wall, cpu, peak, out, status = cost([sys.executable, str(Path(__file__).with_name("scale_run.py")), stage, str(home)])
     if status:
         raise SystemExit(f"{stage} over {home} ended with {status}")
     return {"wall_s": round(wall, 2), "cpu_s": round(cpu, 2), "peak_mb": round(peak / 1024), **json.loads(out)}

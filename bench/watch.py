@@ -30,6 +30,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from child import cost
+
 STAFF, DAYS, PER_TICKET = 2_000, 90, 5
 SYSTEMS = (
     ("crm", "account_page", ("name", "email", "orders")),
@@ -112,15 +114,7 @@ def write_exports(folder: Path, accesses: int, seed: int) -> None:
 
 def _timed(arguments: list[str]) -> tuple[float, float, int, str]:
     """Return (wall s, CPU s, peak KiB, stdout) of a child process of its own."""
-    code = (
-        "import json,resource,subprocess,sys,time\n"
-        "began=time.monotonic()\n"
-        "done=subprocess.run(sys.argv[1:],stdout=subprocess.PIPE,text=True)\n"
-        "used=resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps([time.monotonic()-began,used.ru_utime+used.ru_stime,used.ru_maxrss,done.stdout,done.returncode]))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, check=True)
-    wall, cpu, peak, out, status = json.loads(done.stdout)
+    wall, cpu, peak, out, status = cost(arguments)
     if status not in (0, 1):
         raise SystemExit(f"{' '.join(arguments[:4])} ended with {status}")
     return wall, cpu, peak, out
