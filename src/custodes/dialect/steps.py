@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from custodes.dialect.parsing import parse
-from custodes.errors import BadRule
 
 
 class Step(NamedTuple):
@@ -18,15 +17,13 @@ class Step(NamedTuple):
 
 
 def in_steps(text: str, names: Collection[str], source: str) -> tuple[list[Step], str]:
-    """Take the parts of that name out of the WITH of a statement that keeps the dialect; return them, and what then is left.
+    """Take the parts of these names out of the WITH of a statement that keeps the dialect; return them, and what then is left.
 
-    What comes after a part reads `source` with the part's name in the place of `{name}`. Raises `BadRule` if no part has a name.
+    What comes after a part reads `source` with the part's name in the place of `{name}`.
     """
     tree = parse(text)
     within = tree.args.get("with_")
     parts = {part.alias: part.this.sql(dialect="duckdb") for part in within.expressions} if within else {}
-    if unknown := set(names) - set(parts):
-        raise BadRule(f"no part of the statement is called {min(unknown)!r}")
     steps: list[Step] = []
     so_far: list[str] = []
     as_it_stands: list[str] = []

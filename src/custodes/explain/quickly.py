@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from custodes.dialect.steps import Step
 from custodes.explain.template import STEP, Template
 from custodes.model.policy import Policy
 
@@ -52,7 +53,8 @@ def explain(engine: Engine, template: Template, policy: Policy) -> Found:
     What failed is found later, once it is known of which looks anything is still to be said.
     """
     before, again = _count(engine, "explanations"), 0
-    asked = make_steps(engine, template, policy, "alive_{name}")
+    steps, asked = template.in_steps(policy, "alive_{name}", quick=True)
+    make_steps(engine, steps)
     merged = 0
     for stretch in stretches(engine, STRETCH):
         engine.run(
@@ -63,24 +65,24 @@ def explain(engine: Engine, template: Template, policy: Policy) -> Found:
         )
         more = _put_together(engine, template.code, stretch)
         again, merged = again + more.again, merged + more.merged
-    drop_steps(engine, template)
+    drop_steps(engine, steps)
     verdicts = _count(engine, "explanations") - before
     return Found(verdicts, verdicts + merged - again)
 
 
-def make_steps(engine: Engine, template: Template, policy: Policy, source: str = STEP) -> str:
-    """Make the tables of a template's steps; return what is asked over them, which reads each step as `source`."""
-    for step in template.in_steps(policy)[0]:
-        engine.run(f"CREATE OR REPLACE TABLE {STEP.format(name=step.name)} AS {step.text}")
-        engine.run(f"CREATE OR REPLACE VIEW alive_{step.name} AS SELECT * FROM {STEP.format(name=step.name)}")
-    return template.in_steps(policy, source)[1]
+def make_steps(engine: Engine, steps: Sequence[Step], within: str = "") -> None:
+    """Make the tables of steps, each under a WITH `within`, and a view of each for what is alive of it."""
+    for step in steps:
+        table = STEP.format(name=step.name)
+        engine.run(f"CREATE OR REPLACE TABLE {table} AS {within}SELECT * FROM ({step.text}) made")
+        engine.run(f"CREATE OR REPLACE VIEW alive_{step.name} AS SELECT * FROM {table}")
 
 
-def drop_steps(engine: Engine, template: Template) -> None:
-    """Give the tables of a template's steps back."""
-    for name in template.steps:
-        engine.run(f"DROP VIEW alive_{name}")
-        engine.run(f"DROP TABLE {STEP.format(name=name)}")
+def drop_steps(engine: Engine, steps: Sequence[Step]) -> None:
+    """Give the tables of steps back."""
+    for step in steps:
+        engine.run(f"DROP VIEW alive_{step.name}")
+        engine.run(f"DROP TABLE {STEP.format(name=step.name)}")
 
 
 def _within(engine: Engine, template: Template, policy: Policy, stretch: Stretch) -> str:

@@ -86,9 +86,9 @@ class Template:
     Four keys are for speed alone and change no verdict. `near`: a column of looks → SELECTs of the values without which a look has
     no candidate (one of them must be met; `when`: a condition on the look `l`). `quick`: a SELECT of all candidates that explain;
     then `sql` is asked only for looks of which something is still to be said, and claims only a row that the look's reason names.
-    `steps`: parts of the WITH of `quick`, or else of `sql`, that are made into tables first, once for the whole record. `alive`: a
-    context table or a step → a condition on its row `r` without which `quick` finds nothing in the row for looks from `:since` to
-    `:until`, both ends within; a step that others are made of has none, and tables that only steps read need none.
+    `steps`: parts of the WITH of `quick` or of `sql` that are made into tables first, once for all looks that are asked. `alive`: a
+    context table or a step of `quick` → a condition on its row `r` without which `quick` finds nothing in the row for looks from
+    `:since` to `:until`, both ends within; what only steps are made of needs none.
     """
 
     code: str
@@ -132,12 +132,14 @@ class Template:
             found[table] = bind_sql(_alive(source, known[source], condition, since, until), known, dict(values))
         return found
 
-    def in_steps(self, policy: Policy | None = None, source: str = STEP) -> tuple[list[Step], str]:
-        """Return `steps` in their order and what then is asked (of `quick`, or else of `sql`), reading them from `source`."""
-        return _in_steps(self.bound_quick(policy) if self.quick else self.bound(policy), self.steps, source)
+    def in_steps(self, policy: Policy | None = None, source: str = STEP, *, quick: bool = False) -> tuple[list[Step], str]:
+        """Return the `steps` of `sql`, or of `quick`, in their order, and what then is asked, reading them from `source`."""
+        return _in_steps(self.bound_quick(policy) if quick else self.bound(policy), self.steps, source)
 
     def _made(self, policy: Policy | None) -> dict[str, tuple[str, ...]]:
-        return {step.name: output_columns(step.alone, READABLE) for step in self.in_steps(policy)[0]} if self.steps else {}
+        """Return the columns of each step of `quick`."""
+        steps = self.in_steps(policy, quick=True)[0] if self.quick and self.steps else []
+        return {step.name: output_columns(step.alone, READABLE) for step in steps}
 
     def _values(self, policy: Policy | None) -> tuple[tuple[str, int], ...]:
         values = {}
@@ -259,6 +261,9 @@ def _verify_speed(template: Template) -> None:
         raise BadRule("alive is for a template with quick")
     if clash := set(template.steps) & set(READABLE):
         raise BadRule(f"steps: {min(clash)} is the name of a view")
+    made = [*template.in_steps()[0], *(template.in_steps(quick=True)[0] if template.quick else ())]
+    if unknown := set(template.steps) - {step.name for step in made}:
+        raise BadRule(f"steps: no part of a statement is called {min(unknown)!r}")
     template.bound_alive(_SOME_TIME, _SOME_TIME)
     if template.quick:
         if tuple(output_columns(template.quick, READABLE)) != _QUICK:

@@ -159,12 +159,11 @@ def _try(engine: Engine, template: Template, policy: Policy) -> int:
 
 def _find_candidates(engine: Engine, template: Template, policy: Policy, source: str) -> None:
     """Make `candidates` of the looks in `source`."""
-    staged = source == "looks" and not template.quick
-    sql = with_masks(template, quickly.make_steps(engine, template, policy) if staged else template.bound(policy))
+    steps, asked = template.in_steps(policy)
     within = "" if source == "looks" else f"WITH looks AS (SELECT * FROM {source}) "
-    engine.run(f"CREATE OR REPLACE TABLE candidates AS {within}{sql}")
-    if staged:
-        quickly.drop_steps(engine, template)
+    quickly.make_steps(engine, steps, within)
+    engine.run(f"CREATE OR REPLACE TABLE candidates AS {within}{with_masks(template, asked)}")
+    quickly.drop_steps(engine, steps)
 
 
 def _keep_failing(engine: Engine, template: Template) -> None:
@@ -204,10 +203,8 @@ def _what_is_left(engine: Engine, quick: Sequence[Template]) -> None:
     """
     engine.run("CREATE OR REPLACE TABLE unexplained AS SELECT l.look FROM looks l ANTI JOIN explanations x ON x.look = l.look")
     unclaimed = "".join(f" UNION {quickly.unclaimed(template)}" for template in quick)
-    engine.run(
-        f"""CREATE OR REPLACE TABLE missed_looks AS SELECT * FROM looks WHERE look IN (
-              SELECT look FROM unexplained UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged{unclaimed})"""
-    )
+    told = f"SELECT look FROM unexplained UNION SELECT look FROM tried WHERE claimed = 1 UNION SELECT look FROM flagged{unclaimed}"
+    engine.run(f"CREATE OR REPLACE TABLE missed_looks AS SELECT * FROM looks WHERE look IN ({told})")
     engine.run("CREATE TABLE residue AS SELECT * FROM missed_looks WHERE look IN (SELECT look FROM unexplained)")
     engine.run(
         """CREATE OR REPLACE TABLE missed_reasons AS
