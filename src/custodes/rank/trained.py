@@ -80,7 +80,7 @@ def fetch_library() -> None:
 
 
 def _fetch() -> None:
-    with suppress(ImportError):
+    with suppress(Exception):
         import_module("sklearn.ensemble")
 
 
