@@ -61,6 +61,3 @@ class SteadyEngine(Engine, Protocol):
 
     def incoming(self, name: str, schema: pa.Schema) -> Incoming:
         """Make `name` readable: rows of `schema` that can be exchanged without a word to the engine. Empty at first."""
-
-    def read(self, files: Sequence[str], schema: pa.Schema, where: str) -> pa.Table:
-        """Return the rows of Parquet `files` that meet a condition, with the columns of `schema`, times in UTC without a zone."""

@@ -103,11 +103,9 @@ class DuckDBEngine(KeepingEngine):
         if not files:
             self.table(name, schema.empty_table())
             return
-        self._put(name, "VIEW", _of_files(files, schema))
-
-    def read(self, files: Sequence[str], schema: pa.Schema, where: str) -> pa.Table:
-        """Return the rows of Parquet `files` that meet a condition. No table or view is made: what was prepared stays planned."""
-        return self.fetch(f"{_of_files(files, schema)} WHERE {where}") if files else schema.empty_table()
+        listed = ", ".join(_text(file) for file in files)
+        columns = ", ".join(_column(field) for field in schema)
+        self._put(name, "VIEW", f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)")
 
     def incoming(self, name: str, schema: pa.Schema) -> Rows:
         """Make `name` readable: rows that can be exchanged, of which nothing but `schema` is known when a statement is planned."""
@@ -194,12 +192,6 @@ def _said() -> Iterator[None]:
     except duckdb.Error as wrong:
         first = next(iter(str(wrong).splitlines()), type(wrong).__name__)
         raise EngineUnavailable(f"DuckDB: {first}") from wrong
-
-
-def _of_files(files: Sequence[str], schema: pa.Schema) -> str:
-    listed = ", ".join(_text(file) for file in files)
-    columns = ", ".join(_column(field) for field in schema)
-    return f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)"
 
 
 def _column(field: pa.Field) -> str:

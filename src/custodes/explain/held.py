@@ -52,19 +52,17 @@ class _Key:
         self._begins = [bisect_left(known, number * self._wide) for number in range(_CHAPTERS + 1)]
 
     def find(self, values: Iterable[int]) -> list[int]:
-        known, places, begins, wide = self._known, self._places, self._begins, self._wide
+        known, places, begins, wide, count = self._known, self._places, self._begins, self._wide, len(self._known)
         found: list[int] = []
         for value in values:
             chapter = value // wide
-            if chapter >= _CHAPTERS:  # larger than any
+            first = bisect_left(known, value, begins[chapter], begins[chapter + 1]) if chapter < _CHAPTERS else count
+            if first == count or known[first] != value:
                 continue
-            first = last = bisect_left(known, value, begins[chapter], begins[chapter + 1])
-            while last < len(known) and known[last] == value:
-                last = bisect_right(known, value, last, min(last + _NEAR, len(known)))
-            if last == first + 1:
-                found.append(places[first])
-            elif last > first:
-                found += places[first:last].tolist()
+            last = first + 1
+            while last < count and known[last] == value:
+                last = bisect_right(known, value, last, min(last + _NEAR, count))
+            found += places[first:last]
         return found
 
 
@@ -93,9 +91,9 @@ class Grown:
         """Forget the rows of some values; from now on they are known to have none, until rows are added."""
         self._places.setdefault(key, {}).update((value, []) for value in values)
 
-    def knows(self, key: str, value: object) -> bool:
-        """Say whether anything was said of a value."""
-        return value in self._places.get(key, ())
+    def known(self, key: str, values: Iterable[object]) -> set[object]:
+        """Return those of some values of which anything was said."""
+        return self._places.get(key, {}).keys() & set(values)
 
     def find(self, key: str, values: Iterable[object]) -> list[int]:
         """Return the places of rows that have one of the values."""

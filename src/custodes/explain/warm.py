@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from custodes.model.datamap import DataMap
     from custodes.model.policy import Policy
     from custodes.store.accesses import Accesses
-    from custodes.store.manifest import Manifest
+    from custodes.store.manifest import Manifest, Part
 
 _LARGE: Final[Mapping[str, str]] = {
     "tickets": "SELECT *, hash(ticket) AS key_ticket, hash(subject) AS key_subject FROM tickets",
@@ -50,6 +50,15 @@ _SMALL: Final = (
 _CLASSES: Final = ("class_duties", "class_explained", "class_legal", "class_asks_legal", "class_fieldsets")
 _LOOKS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["looks"].items()])
 _REASONS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["explanations"].items()])
+_OBLIGATIONS: Final = pa.schema([(name, VIEW_TYPES[kind]) for name, kind in VIEWS["obligations"].items()])
+_READ: Final = (
+    *("leaf", "access_id", "time", "observed", "actor", "on_behalf_of", "actor_kind", "action", "system", "fieldset"),
+    *("subject_scope", "subject_count", "subject_max", "selectors", "rows", "purpose", "reason", "client_country", "session"),
+    *("device", "deliberate", "break_glass", "derived", "derived_from", "outcome", "template"),
+)
+"""Columns of stored accesses that views are made of (`looks`); without one of them the engine refuses the view."""
+_LATELY: Final = 8
+"""How many parts of the store are kept of those that were read: most looks that are asked again came in lately."""
 _COPIES: Final = "object, subject, certainty, fieldset, written"
 _KEY: Final = KEY.format(column="subject")
 _OTHERS: Final = """SELECT * FROM written WHERE derived IN (SELECT derived_from FROM few_stored)
@@ -123,6 +132,7 @@ class Warm:
         reasons = f"SELECT *, {_KEY} AS key_subject FROM ({self._reasons_of.format(table='explanations')})"
         self._reasons = Held(engine, reasons, {"key_subject": "key_subject"})
         self._fresh, self._fresh_reasons = Grown(), Grown()
+        self._lately: dict[str, tuple[pa.Table, pa.Table]] = {}
         self._next = _int(engine.rows("SELECT coalesce(max(look) + 1, 0) FROM looks")[0][0])
         self._opened = [
             plain(engine.fetch("SELECT derived_from AS object, time FROM stored_accesses WHERE derived_from IS NOT NULL"))
@@ -133,7 +143,7 @@ class Warm:
         steady, statements = self._statements.engine, self._statements
         selects = {name: f'SELECT * FROM "{name}"' for name in (*_SMALL, *_CLASSES, *(set(TABLES) - set(_LARGE)))}
         selects["case_assignments"] = 'SELECT * FROM assignments WHERE "case" IS NOT NULL'
-        selects["written"] = "SELECT * FROM stored_accesses WHERE derived IS NOT NULL"
+        selects["written"] = f"SELECT {', '.join(_READ)} FROM stored_accesses WHERE derived IS NOT NULL"
         selects["written_touches"] = f"SELECT * FROM stored_touches WHERE leaf IN (SELECT leaf FROM ({selects['written']}))"
         for name, select in selects.items():
             steady.table(name, plain(engine.fetch(select)))
@@ -143,8 +153,11 @@ class Warm:
         filled["ticket_assignments"] = _without_keys(self._large["assignments"].take([])).schema
         filled["subjects"] = _without_keys(self._large["subjects"].take([])).schema
         filled["registered"] = duties.registered({}).schema
-        filled["few_stored"] = plain(engine.fetch("SELECT * FROM stored_accesses LIMIT 0")).schema
-        filled["few_touches"] = plain(engine.fetch("SELECT * FROM stored_touches LIMIT 0")).schema
+        filled["few_stored"], filled["few_touches"] = self._stored = (
+            plain(engine.fetch(f"{selects['written']} LIMIT 0")).schema,
+            plain(engine.fetch("SELECT * FROM stored_touches LIMIT 0")).schema,
+        )
+        filled["obligations"] = _OBLIGATIONS
         for name, schema in filled.items():
             statements.table(name, schema)
 
@@ -159,7 +172,7 @@ class Warm:
         self._few.prepare(statements)
         steady.run("CREATE VIEW explanations AS SELECT * FROM few_explanations")
         steady.run("CREATE VIEW residue AS SELECT * FROM few_looks WHERE look NOT IN (SELECT look FROM few_explanations)")
-        steady.run(f"CREATE VIEW obligations AS {duties.OBLIGATIONS}")
+        statements.add("judge", f"INSERT INTO obligations {duties.OBLIGATIONS}")
         statements.add("make_looks", f"INSERT INTO few_looks {looks.few('few_stored', 'few_touches', 'CAST($1 AS BIGINT)')}")
         statements.add("made_looks", f"SELECT *, {_KEY} AS key_subject FROM few_looks ORDER BY look")
         statements.add("not_older", _NOT_OLDER)
@@ -187,7 +200,8 @@ class Warm:
         """Explain the accesses of some parts that `fresh` names: a source's batch is whole. Raises `Outdated`."""
         manifest = self._sources.accesses.manifest()
         self._statements.end()
-        stored, touches = self._sources.accesses.read(self._statements.engine, parts)
+        read = [self._read(part) for part in manifest.parts if part.accesses in parts]
+        stored, touches = (pa.concat_tables(own) for own in zip(*read, strict=True))
         if manifest.fieldsets != list(self.fieldsets):
             self._set_fieldsets(manifest)
         if stored["derived"].null_count < len(stored):
@@ -202,10 +216,25 @@ class Warm:
             asked, found = self._look(stored, touches, manifest)
         self._lay(asked)
         self._few.explain(asked)
+        if found:
+            self._statements.run("judge")
         self._remember(asked)
         self._parts.update({part.accesses: part.size for part in manifest.parts if part.accesses in parts})
         leaves = {*stored["leaf"].to_pylist(), *asked["access"].to_pylist()}
         return Batch(len(stored), frozenset(leaves))
+
+    def _read(self, part: Part) -> tuple[pa.Table, pa.Table]:
+        """Return accesses and touches of a part. Those that were read last are kept: a part never changes under its name."""
+        if part.accesses not in self._lately:
+            accesses, touches = self._sources.accesses.read(part, self._stored[0].names)
+            self._lately[part.accesses] = (
+                accesses.cast(self._stored[0]),
+                touches.select(self._stored[1].names).cast(self._stored[1]),
+            )
+        found = self._lately[part.accesses] = self._lately.pop(part.accesses)
+        for name in list(self._lately)[:-_LATELY]:
+            del self._lately[name]
+        return found
 
     def rows(self, name: str, *values: Sequence[int]) -> list[tuple[object, ...]]:
         """Run what was `prepare`d over the batch at hand."""
@@ -243,13 +272,11 @@ class Warm:
         again = _joined(pieces, _LOOKS)
         self._statements.lay("few_looks", again)
         times = pc.min_max(again["time"].cast(pa.int64())).as_py()
-        near = [
-            part.accesses
-            for part in manifest.parts
-            if part.accesses in self._parts and part.first <= times["max"] and times["min"] <= part.last
-        ]
-        stored, _ = self._sources.accesses.read(self._statements.engine, near, set(leaves))
-        self._statements.lay("few_stored", stored)
+        wanted = pa.array(leaves, pa.int64())
+        for part in manifest.parts:
+            if part.accesses in self._parts and part.first <= times["max"] and times["min"] <= part.last:
+                stored, _ = self._read(part)
+                self._statements.lay("few_stored", stored.filter(pc.is_in(stored["leaf"], wanted)))
         self._beside({key for piece in pieces for key in _distinct(piece, "key_subject")} - beside)
         self._statements.run("not_earlier")
 
@@ -263,7 +290,7 @@ class Warm:
         earlier = _joined(pieces, self._earlier)
         numbers = earlier.column("look").to_pylist()
         held = self._reasons.take(self._reasons.find("key_subject", people))
-        if again := [number for number in numbers if self._fresh_reasons.knows("look", number)]:
+        if again := self._fresh_reasons.known("look", numbers):
             held = held.filter(pc.invert(pc.is_in(held["look"], value_set=pa.array(again, pa.int64()))))
         reasons = [held, *self._fresh_reasons.take(self._fresh_reasons.find("look", numbers))]
         self._statements.lay("earlier_looks", earlier)

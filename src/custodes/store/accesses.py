@@ -6,7 +6,7 @@ Reading hides rows that a later, whole row of the same operation replaced. The m
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from custodes.model.arrow import ACCESSES, FIELDSETS, TOUCHES
 from custodes.store.manifest import Manifest, Part, read_manifest
 
 if TYPE_CHECKING:
-    from custodes.engine import Engine, SteadyEngine
+    from custodes.engine import Engine
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,22 +70,19 @@ class Accesses:
         engine.run(f"CREATE OR REPLACE VIEW stored_touches AS SELECT * FROM stored_touches_all{_where(hidden)}")
         return manifest
 
-    def read(self, engine: SteadyEngine, only: Collection[str], leaves: Collection[int] = ()) -> tuple[pa.Table, pa.Table]:
-        """Return accesses and touches of some parts, named by their accesses, as `register` shows them. `leaves`: those alone.
+    def read(self, part: Part, columns: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """Return accesses and touches of one part as `register` shows them, without an engine. `columns`: those of the accesses."""
+        hidden = pa.array(self.manifest().superseded, pa.int64())
+        accesses = _shown(self.path / part.accesses, columns, hidden)
+        if not part.touches:
+            return accesses, TOUCHES.empty_table()
+        return accesses, _shown(self.path / part.touches, TOUCHES.names, hidden)
 
-        Makes no view. Raises `EngineUnavailable` if there is no such part.
-        """
-        manifest = self.manifest()
-        parts = [part for part in manifest.parts if part.accesses in only]
-        among = f"leaf IN ({', '.join(map(str, leaves))})" if leaves else "TRUE"
-        files = (part.accesses for part in parts), (part.touches for part in parts if part.touches)
-        read = (
-            engine.read([str(self.path / file) for file in own], schema, among)
-            for own, schema in zip(files, (ACCESSES, TOUCHES), strict=True)
-        )
-        hidden = pa.array(manifest.superseded, pa.int64())
-        accesses, touches = (rows.filter(pc.invert(pc.is_in(rows["leaf"], hidden))) if len(hidden) else rows for rows in read)
-        return accesses, touches
+
+def _shown(file: Path, columns: Sequence[str], hidden: pa.Array) -> pa.Table:
+    with pq.ParquetFile(file) as opened:
+        rows = opened.read(list(columns), use_threads=False)
+    return rows.filter(pc.invert(pc.is_in(rows["leaf"], hidden))) if len(hidden) else rows
 
 
 def _hide(engine: Engine, superseded: tuple[int, ...]) -> list[str]:
