@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -208,15 +209,18 @@ def test_narrowing_changes_no_verdict(seed: int, tmp_path: Path, monkeypatch: py
     tables, shelf = Drawn(seed).tables(), load_templates()
     every = [replace(template, quick="", steps=(), alive={}, near={}) for template in shelf]
     found: list[dict[str, list[Any]]] = []
+    counted: list[dict[str, int]] = []
     with open_engine(memory_mb=400, threads=1, directory=tmp_path) as engine:
         for templates, stretch in ((shelf, quickly.STRETCH), (shelf, 7), (every, quickly.STRETCH)):
             monkeypatch.setattr(quickly, "STRETCH", stretch)
             world(engine, tables)
-            run(engine, templates, Policy(), set(TABLES))
+            counted.append(run(engine, templates, Policy(), set(TABLES)).explained)
             found.append(
                 {name: engine.rows(f"SELECT {columns} FROM {name} ORDER BY {columns}") for name, columns in VERDICTS.items()}
             )
     assert len(tables["looks"]) > 20
+    looks = {(row[0], row[2]) for row in found[0]["explanations"]}
+    assert counted == [dict(sorted(Counter(code for _, code in looks).items()))] * 3
     narrowed, in_stretches, asked = found
     assert any(template.quick for template in shelf)
     assert len({row[2] for row in asked["explanations"]}) >= 6

@@ -52,10 +52,9 @@ def explain(engine: Engine, template: Template, policy: Policy) -> Found:
 
     What failed is found later, once it is known of which looks anything is still to be said.
     """
-    before, again = _count(engine, "explanations"), 0
+    before, further = _count(engine, "explanations"), 0
     steps, asked = template.in_steps(policy, "alive_{name}", quick=True)
     make_steps(engine, steps)
-    merged = 0
     for stretch in stretches(engine, STRETCH):
         engine.run(
             f"""INSERT INTO explanations
@@ -63,11 +62,10 @@ def explain(engine: Engine, template: Template, policy: Policy) -> Found:
                 SELECT look, access, subject, '{template.code}', strength, evidence_table, evidence_key, claimed = 1
                 FROM ({asked}) found"""
         )
-        more = _put_together(engine, template.code, stretch)
-        again, merged = again + more.again, merged + more.merged
+        further += _put_together(engine, template.code, stretch)
     drop_steps(engine, steps)
     verdicts = _count(engine, "explanations") - before
-    return Found(verdicts, verdicts + merged - again)
+    return Found(verdicts, verdicts - further)
 
 
 def make_steps(engine: Engine, steps: Sequence[Step], within: str = "") -> None:
@@ -96,23 +94,19 @@ def _within(engine: Engine, template: Template, policy: Policy, stretch: Stretch
     return "WITH " + ", ".join(f"{name} AS NOT MATERIALIZED (SELECT * FROM {view})" for name, view in views.items())
 
 
-class _Again(NamedTuple):
-    """Verdicts on looks that have one already, before any was merged into another, and how many were."""
+def _put_together(engine: Engine, code: str, stretch: Stretch) -> int:
+    """Make one verdict of those that name the same row for the same look: the strongest. Few looks have more than one at all.
 
-    again: int
-    merged: int
-
-
-def _put_together(engine: Engine, code: str, stretch: Stretch) -> _Again:
-    """Make one verdict of those that name the same row for the same look: the strongest. Few looks have more than one at all."""
+    Returns how many verdicts are left beyond the first of each look.
+    """
     here = f"template = CAST('{code}' AS coded_template) AND look BETWEEN {stretch.first} AND {stretch.last}"
     engine.run(
         f"""CREATE OR REPLACE TABLE often AS
             SELECT look, count(*) AS verdicts FROM explanations WHERE {here} GROUP BY look HAVING count(*) > 1"""
     )
-    again = int(str(engine.rows("SELECT coalesce(sum(verdicts - 1), 0) FROM often")[0][0]))
+    further = int(str(engine.rows("SELECT coalesce(sum(verdicts - 1), 0) FROM often")[0][0]))
     merged = 0
-    if again:
+    if further:
         engine.run(f"CREATE OR REPLACE TABLE twice AS SELECT * FROM explanations WHERE {here} AND look IN (SELECT look FROM often)")
         engine.run(
             """CREATE OR REPLACE TABLE once AS
@@ -126,7 +120,7 @@ def _put_together(engine: Engine, code: str, stretch: Stretch) -> _Again:
         engine.run("INSERT INTO explanations SELECT * FROM once")
     for name in ("often", "twice", "once"):
         engine.run(f"DROP TABLE IF EXISTS {name}")
-    return _Again(again, merged)
+    return further - merged
 
 
 def unclaimed(template: Template) -> str:
