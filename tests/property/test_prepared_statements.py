@@ -103,7 +103,7 @@ def test_what_was_planned_over_no_rows_is_right_of_any(folder: Path, batches: li
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(batches=BATCHES)
 def test_what_was_planned_over_no_rows_is_right_of_any_long(folder: Path, batches: list[Any]) -> None:
     _hold(batches, folder)
