@@ -61,9 +61,11 @@ _LATELY: Final = 8
 """How many parts of the store are kept of those that were read: most looks that are asked again came in lately."""
 _COPIES: Final = "object, subject, certainty, fieldset, written"
 _KEY: Final = KEY.format(column="subject")
-_OTHERS: Final = """SELECT * FROM written WHERE derived IN (SELECT derived_from FROM few_stored)
-    AND leaf NOT IN (SELECT leaf FROM few_stored)"""
-"""Earlier writings of what is opened: who opens may have the reason of who wrote."""
+_OTHERS: Final = """
+INSERT INTO few_stored
+SELECT * FROM written WHERE derived IN (SELECT derived_from FROM few_stored) AND leaf NOT IN (SELECT leaf FROM few_stored)
+"""
+"""Lay earlier writings of what is opened besides: who opens may have the reason of who wrote."""
 _NOT_OLDER: Final = """
 SELECT DISTINCT e.access FROM earlier_looks e INNER JOIN (
   SELECT subject, min(time) AS since FROM few_looks WHERE subject IS NOT NULL GROUP BY subject) n
@@ -176,6 +178,7 @@ class Warm:
         statements.add("make_looks", f"INSERT INTO few_looks {looks.few('few_stored', 'few_touches', 'CAST($1 AS BIGINT)')}")
         statements.add("made_looks", f"SELECT *, {_KEY} AS key_subject FROM few_looks ORDER BY look")
         statements.add("not_older", _NOT_OLDER)
+        statements.add("lay_others", _OTHERS)
         statements.add("not_earlier", "DELETE FROM earlier_looks WHERE look IN (SELECT look FROM few_looks)")
         statements.add("keep_reasons", self._reasons_of.format(table="few_explanations"))
         statements.anew()
@@ -258,6 +261,7 @@ class Warm:
         self._beside(people)
         if late := [_int(access) for (access,) in statements.rows("not_older")]:
             self._ask_again(late, set(people), manifest)
+        statements.run("lay_others")
         asked = self._few.asked()
         found = self._sources.registry.enrolments(_distinct(asked, "subject"))
         statements.lay("registered", duties.registered(found))
@@ -316,8 +320,8 @@ class Warm:
 
     # — what changes seldom: tables are made, and all is planned again —
 
-    def _show(self, accesses: str = f"few_stored UNION ALL {_OTHERS}", touches: str = "few_touches") -> None:
-        """Show what came in, with the earlier writings of what it opens, or other stored rows."""
+    def _show(self, accesses: str = "few_stored", touches: str = "few_touches") -> None:
+        """Show what came in, or other stored rows, as the store does."""
         steady = self._statements.engine
         steady.run(f"CREATE OR REPLACE VIEW stored_accesses AS SELECT * FROM {accesses}")
         steady.run(f"CREATE OR REPLACE VIEW stored_touches AS SELECT * FROM {touches}")
