@@ -1,8 +1,8 @@
 """Verdicts on a few looks, where planning a statement costs more than its rows: what `verdicts.run` gives for all looks.
 
-The templates are the same text, each planned once; those that can have no candidate are left out. What follows from the candidates
-of a look (flags, what it lacks) is concluded here, row by row, and only for looks of which a finding is told. Nothing on this page is
-a second opinion: a property test holds both ways to equal rows.
+The templates are the same text, each planned once; those that can have no candidate are left out. What follows from the
+candidates of a look (flags, what it lacks) is concluded here, row by row, and only for looks of which a finding is told.
+Nothing on this page is a second opinion: a property test holds both ways to equal rows.
 """
 
 from __future__ import annotations
