@@ -274,16 +274,17 @@ def divided(world: World) -> Found:
         parts: dict[tuple[str, str], set[str]] = {}
         for look in own:
             parts.setdefault((look["unit"], look["human"]), set()).add(look["subject"])
-        parts = {hand: people for hand, people in parts.items() if len(people) >= ALONE}
+        used = [look for look in world["looks"] if look["fieldset"] == fields and held(world, look)]
+        reasons = {hand: {look["access"] for look in used if look["human"] == hand} for _, hand in parts}
+        parts = {hand: seen for hand, seen in parts.items() if len(seen) >= ALONE and 5 * len(reasons[hand[1]]) <= len(seen)}
         units = {unit for unit, _ in parts}
         # Twice the pairs of people that two hands of one unit could have had in common, over all people: what chance gives.
         crossings = sum(len(a) * len(b) for one, a in parts.items() for two, b in parts.items() if one != two and one[0] == two[0])
         opened = sum(map(len, parts.values()))
         apart = len(set().union(*parts.values())) if parts else 0
-        reasoned = {look["access"] for look in world["looks"] if look["fieldset"] == fields and held(world, look)}
         expected = crossings >= 2 * persons * MEETINGS
         shunned = (opened - apart) * SHUNNED * 2 * persons <= crossings
-        if len(parts) < 3 or not expected or not shunned or 5 * len(reasoned) > opened:
+        if len(parts) < 3 or not expected or not shunned:
             continue
         level = "medium" if len(units) >= 2 else "low"
         found |= {(look["access"], len(parts), apart, level) for look in own if (look["unit"], look["human"]) in parts}
@@ -292,7 +293,7 @@ def divided(world: World) -> Found:
 
 @st.composite
 def lists(draw: st.DrawFn) -> World:
-    hands, each = draw(st.sampled_from([2, 3, 4])), draw(st.sampled_from([8, 9, 12]))
+    hands, each = draw(st.sampled_from([4, 4, 3, 2])), draw(st.sampled_from([12, 12, 9, 8]))
     units = draw(st.sampled_from([["x"], ["x", "x", "y", "y"]]))
     again = draw(st.sampled_from([0, 0, 1, 4]))
     seen = [
@@ -301,6 +302,15 @@ def lists(draw: st.DrawFn) -> World:
         for number in range(each)
     ]
     seen += [{"subject": f"p0-{number}", "human": "a1", "unit": units[1 % len(units)]} for number in range(again)]
+    # Beside them perhaps somebody whose work these fields are: reads the same people, and has a reason for others.
+    workers = [
+        {"subject": f"p{number % hands}-{number}", "human": "w", "unit": "x"} for number in range(draw(st.sampled_from([0, 0, 8])))
+    ]
+    known = [
+        {"subject": f"w-{number}", "human": "w", "unit": "x"}
+        for number in range(draw(st.sampled_from([1, 2, 2])) if workers else 0)
+    ]
+    seen += [*workers, *known]
     fixed = {"via": "direct", "fieldset": "f1", "time": START, "public_only": 0, "deliberate": True}
     whole = [{"access": number, "actor": row["human"], **fixed, **row} for number, row in enumerate(seen, 1)]
     for change in draw(
@@ -310,7 +320,10 @@ def lists(draw: st.DrawFn) -> World:
     return {
         "looks": whole,
         "ring_looks": [],
-        "explanations": draw(verdicts(draw(st.sampled_from([1, 9])), template=st.just("E2"), strength=st.just(3))),
+        "explanations": [
+            *({"place": len(whole) - number, "template": "E1", "strength": 4} for number in range(1, len(known) + 1)),
+            *draw(verdicts(draw(st.sampled_from([1, 1, 9])), template=st.just("E2"), strength=st.just(3))),
+        ],
     }
 
 

@@ -141,6 +141,14 @@ def test_looks_that_made_and_opened_the_same_copy_are_bound_whatever_the_rule_na
     assert len(group(found, {}, {1: ("o-1",), 2: ("o-2",)})) == 2
 
 
+def test_a_weak_finding_joins_what_is_told_of_a_copy_if_half_of_its_looks_made_or_opened_it() -> None:
+    told = finding("f1", "a-1", leaves=(1, 2), derived=("c",))
+    weak = [finding("f2", "a-1", level="low", leaves=(1, 3)), finding("f3", "a-1", level="note", leaves=(2, 4, 5), day=1)]
+    copies = {1: ("c",), 2: ("c",)}
+    assert names(group([told, weak[0]], {}, copies)) == [{"f1", "f2"}]
+    assert names(group([told, weak[1]], {}, copies)) == [{"f1"}, {"f3"}]
+
+
 def test_one_rule_that_sees_the_same_actor_again_makes_one_campaign() -> None:
     found = [finding("f1", "a-1", "s-1"), finding("f2", "a-1", "s-2")]
     assert len(group(found, {})) == 1

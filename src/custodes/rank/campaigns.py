@@ -30,6 +30,8 @@ RING: Final = "V9"
 BROAD: Final = 25
 """Subjects of one finding from which on it speaks of breadth: as many as D12 asks for."""
 
+_COPY: Final = "copy"
+
 NOBODY: Final = "unknown"
 """The actor of a finding that names nobody: it binds no two findings."""
 
@@ -78,7 +80,7 @@ def group(findings: Iterable[Finding], reasons: Reasons, copies: Copies = Mappin
     for index in sorted(strong, key=lambda index: _is_broad(ordered[index])):
         for key in keys[index]:
             hosts[key].append(index)
-    _attach_weak(ordered, hosts, groups, keys, reasons)
+    _attach_weak(ordered, hosts, groups, keys, reasons, copies)
     together: dict[int, list[Finding]] = defaultdict(list)
     for index, finding in enumerate(ordered):
         together[groups.find(index)].append(finding)
@@ -105,7 +107,7 @@ def _keys(finding: Finding, reasons: Reasons, copies: Copies) -> list[Key]:
     return [
         *((actor, subject) for actor in finding.actors for subject in subjects),
         *cited(finding, reasons),
-        *(("copy", copy) for copy in sorted(touched | set(finding.derived))),
+        *((_COPY, copy) for copy in sorted(touched | set(finding.derived))),
     ]
 
 
@@ -152,6 +154,7 @@ def _attach_weak(
     groups: _Groups,
     keys: Sequence[Sequence[Key]],
     reasons: Reasons,
+    copies: Copies,
 ) -> None:
     """Join each weak finding to the earliest strong one that it touches, else to the same actor and subject."""
     alone: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
@@ -159,7 +162,7 @@ def _attach_weak(
         if _binds(finding):
             continue
         offered = ((key, ordered[place], place) for key in keys[index] for place in hosts.get(key, ()))
-        host = _host(finding, offered, reasons)
+        host = _host(finding, offered, reasons, copies)
         if host is not None and _is_met(finding) and not set(finding.actors) <= set(ordered[host].actors):
             host = None
         if host is None:
@@ -167,10 +170,17 @@ def _attach_weak(
         groups.join(host, index)
 
 
-def _host(finding: Finding, offered: Iterable[tuple[Key, Finding, int]], reasons: Reasons) -> int | None:
+def _host(finding: Finding, offered: Iterable[tuple[Key, Finding, int]], reasons: Reasons, copies: Copies) -> int | None:
     """Return the first strong finding near in time whose matter most of a weak one is."""
     for key, other, place in offered:
         near = finding.first - other.last <= PAUSE and other.first - finding.last <= PAUSE
-        if near and _mostly(key, finding, other, reasons):
+        mostly = _mostly_copied(key, finding, copies) if key[0] == _COPY else _mostly(key, finding, other, reasons)
+        if near and mostly:
             return place
     return None
+
+
+def _mostly_copied(key: Key, finding: Finding, copies: Copies) -> bool:
+    """Say whether most looks of a finding made or opened one copy."""
+    copied = sum(key[1] in copies.get(leaf, ()) for leaf in finding.leaves)
+    return key[1] in finding.derived or 2 * copied >= len(finding.leaves)
