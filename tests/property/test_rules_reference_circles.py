@@ -276,7 +276,7 @@ def divided(world: World) -> Found:
             parts.setdefault((look["unit"], look["human"]), set()).add(look["subject"])
         used = [look for look in world["looks"] if look["fieldset"] == fields and held(world, look)]
         reasons = {hand: {look["access"] for look in used if look["human"] == hand} for _, hand in parts}
-        parts = {hand: seen for hand, seen in parts.items() if len(seen) >= ALONE and 5 * len(reasons[hand[1]]) <= len(seen)}
+        parts = {hand: seen for hand, seen in parts.items() if len(seen) >= ALONE and len(reasons[hand[1]]) <= len(seen)}
         units = {unit for unit, _ in parts}
         # Twice the pairs of people that two hands of one unit could have had in common, over all people: what chance gives.
         crossings = sum(len(a) * len(b) for one, a in parts.items() for two, b in parts.items() if one != two and one[0] == two[0])
@@ -308,7 +308,7 @@ def lists(draw: st.DrawFn) -> World:
     ]
     known = [
         {"subject": f"w-{number}", "human": "w", "unit": "x"}
-        for number in range(draw(st.sampled_from([1, 2, 2])) if workers else 0)
+        for number in range(draw(st.sampled_from([8, 9, 9])) if workers else 0)
     ]
     seen += [*workers, *known]
     fixed = {"via": "direct", "fieldset": "f1", "time": START, "public_only": 0, "deliberate": True}
