@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -84,7 +85,7 @@ def _overview(rules: Sequence[Rule]) -> str:
 
 
 def _anchor(rule: Rule) -> str:
-    return f"{rule.code} {rule.title}".lower().replace(" ", "-")
+    return re.sub(r"[^\w\- ]", "", f"{rule.code} {rule.title}".lower()).replace(" ", "-")
 
 
 def _flat(text: str) -> str:
