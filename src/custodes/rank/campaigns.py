@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from custodes.model.finding import Finding
 from custodes.model.words import LEVELS
@@ -40,6 +40,13 @@ Reasons = Mapping[int, tuple[Key, ...]]
 """Access → (table, readable key) of each reason that the log cites for it and that turned out broken."""
 Copies = Mapping[int, tuple[str, ...]]
 """Access → the copies that it made or opened."""
+
+
+class _Ties(NamedTuple):
+    """What accesses have in common beside actor and subject."""
+
+    reasons: Reasons
+    copies: Copies
 
 
 class _Groups:
@@ -80,7 +87,7 @@ def group(findings: Iterable[Finding], reasons: Reasons, copies: Copies = Mappin
     for index in sorted(strong, key=lambda index: _is_broad(ordered[index])):
         for key in keys[index]:
             hosts[key].append(index)
-    _attach_weak(ordered, hosts, groups, keys, reasons, copies)
+    _attach_weak(ordered, hosts, groups, keys, _Ties(reasons, copies))
     together: dict[int, list[Finding]] = defaultdict(list)
     for index, finding in enumerate(ordered):
         together[groups.find(index)].append(finding)
@@ -153,8 +160,7 @@ def _attach_weak(
     hosts: Mapping[Key, Sequence[int]],
     groups: _Groups,
     keys: Sequence[Sequence[Key]],
-    reasons: Reasons,
-    copies: Copies,
+    ties: _Ties,
 ) -> None:
     """Join each weak finding to the earliest strong one that it touches, else to the same actor and subject."""
     alone: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
@@ -162,7 +168,7 @@ def _attach_weak(
         if _binds(finding):
             continue
         offered = ((key, ordered[place], place) for key in keys[index] for place in hosts.get(key, ()))
-        host = _host(finding, offered, reasons, copies)
+        host = _host(finding, offered, ties)
         if host is not None and _is_met(finding) and not set(finding.actors) <= set(ordered[host].actors):
             host = None
         if host is None:
@@ -170,11 +176,11 @@ def _attach_weak(
         groups.join(host, index)
 
 
-def _host(finding: Finding, offered: Iterable[tuple[Key, Finding, int]], reasons: Reasons, copies: Copies) -> int | None:
+def _host(finding: Finding, offered: Iterable[tuple[Key, Finding, int]], ties: _Ties) -> int | None:
     """Return the first strong finding near in time whose matter most of a weak one is."""
     for key, other, place in offered:
         near = finding.first - other.last <= PAUSE and other.first - finding.last <= PAUSE
-        mostly = _mostly_copied(key, finding, copies) if key[0] == _COPY else _mostly(key, finding, other, reasons)
+        mostly = _mostly_copied(key, finding, ties.copies) if key[0] == _COPY else _mostly(key, finding, other, ties.reasons)
         if near and mostly:
             return place
     return None
